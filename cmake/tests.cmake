@@ -1,0 +1,100 @@
+# Every test is found by its place and name; see tests/README or CONTRIBUTING.md for what each label proves.
+
+# FAISS and OpenBLAS start a thread per core unless told otherwise; on test machines that only adds noise.
+set(test_env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
+  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+  "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp second_deadlock_stack=1")
+
+# a_test(name label timeout command...): registers one test with the common environment.
+function(a_test name label timeout)
+  add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout} ENVIRONMENT "${test_env}"
+    SKIP_RETURN_CODE 77)
+endfunction()
+
+# ---- unit: tests/unit/test_<layer>_<topic>.c, linked with <layer> and cmocka
+
+function(unit_test source)
+  get_filename_component(exe ${source} NAME_WE)
+  string(REGEX REPLACE "^test_" "" topic ${exe})
+  string(REGEX REPLACE "_.*" "" layer ${topic})
+  if(NOT TARGET ${layer})
+    message(FATAL_ERROR "${source}: no layer named ${layer}; the name is test_<layer>_<topic>.c")
+  endif()
+  add_executable(${exe} ${source})
+  target_include_directories(${exe} PRIVATE tests/unit)
+  target_link_libraries(${exe} PRIVATE warnings ${layer} PkgConfig::CMOCKA)
+  a_test(unit.${topic} unit 60 $<TARGET_FILE:${exe}>)
+endfunction()
+
+file(GLOB unit_sources CONFIGURE_DEPENDS tests/unit/test_*.c)
+if(CMOCKA_FOUND AND NOT DIVAN_FUZZ)
+  foreach(source ${unit_sources})
+    unit_test(${source})
+  endforeach()
+endif()
+
+# ---- fuzz: the same harness under libFuzzer (preset fuzz) or replaying its corpus (every other preset)
+
+file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+foreach(source ${fuzz_sources})
+  get_filename_component(exe ${source} NAME_WE)
+  string(REGEX REPLACE "^fuzz_" "" topic ${exe})
+  if(DIVAN_FUZZ)
+    add_executable(${exe} ${source})
+    target_link_options(${exe} PRIVATE -fsanitize=fuzzer)
+    a_test(fuzz.${topic} fuzz 300 $<TARGET_FILE:${exe}> -runs=0 tests/fuzz/corpus/${topic})
+  elseif(EXISTS ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c)
+    add_executable(${exe} ${source} tests/fuzz/replay_main.c)
+    a_test(fuzz.${topic} fuzz 120 $<TARGET_FILE:${exe}> tests/fuzz/corpus/${topic})
+  else()
+    continue()
+  endif()
+  target_link_libraries(${exe} PRIVATE warnings app)
+endforeach()
+
+# ---- other programs in C: tests/bench/*.c and tests/model, tests/fault, tests/recall, one executable a file
+
+file(GLOB bench_sources CONFIGURE_DEPENDS tests/bench/*.c)
+foreach(source ${bench_sources})
+  get_filename_component(exe ${source} NAME_WE)
+  add_executable(${exe} EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(${exe} PRIVATE warnings app)
+endforeach()
+
+# ---- black box tests of the server
+
+set(server_env "DIVAN=${PROJECT_BINARY_DIR}/divan" DIVAN_SANITIZE=${DIVAN_SANITIZE})
+function(server_tests label folder pattern timeout)
+  file(GLOB files CONFIGURE_DEPENDS ${folder}/${pattern})
+  foreach(file ${files})
+    get_filename_component(topic ${file} NAME_WE)
+    string(REGEX REPLACE "^test_" "" topic ${topic})
+    a_test(${label}.${topic} ${label} ${timeout} ${ARGN} ${file})
+    set_property(TEST ${label}.${topic} APPEND PROPERTY ENVIRONMENT ${server_env})
+  endforeach()
+endfunction()
+
+if(NOT DIVAN_FUZZ)
+  set(pytest ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider)
+  server_tests(api tests/api test_*.py 600 ${pytest})
+  server_tests(kill tests/kill test_*.py 600 ${pytest})
+  find_program(NODE node)
+  if(NODE)
+    server_tests(compat compat test_*.js 600 ${NODE} --test)
+  endif()
+endif()
+
+# ---- lint: the rules of CONTRIBUTING.md
+
+a_test(lint.layers lint 30 ${Python3_EXECUTABLE} tools/check_layers.py)
+a_test(lint.style lint 30 ${Python3_EXECUTABLE} tools/check_style.py)
+find_program(CLANG_FORMAT NAMES clang-format-14 clang-format)
+find_program(CLANG_TIDY NAMES clang-tidy-14 clang-tidy)
+if(CLANG_FORMAT)
+  a_test(lint.format lint 60 scripts/lint format ${CLANG_FORMAT})
+endif()
+if(CLANG_TIDY)
+  a_test(lint.tidy lint 900 scripts/lint tidy ${CLANG_TIDY} ${PROJECT_BINARY_DIR})
+endif()
