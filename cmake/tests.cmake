@@ -1,4 +1,4 @@
-# Every test is found by its place and name; see tests/README or CONTRIBUTING.md for what each label proves.
+# Every test is found by its place and name; CONTRIBUTING.md says what each label proves.
 
 # FAISS and OpenBLAS start a thread per core unless told otherwise; on test machines that only adds noise.
 set(test_env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
@@ -77,7 +77,7 @@ function(server_tests label folder pattern timeout)
 endfunction()
 
 if(NOT DIVAN_FUZZ)
-  set(pytest ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider)
+  set(pytest ${PYTHON} -m pytest -q -p no:cacheprovider)
   server_tests(api tests/api test_*.py 600 ${pytest})
   server_tests(kill tests/kill test_*.py 600 ${pytest})
   find_program(NODE node)
@@ -88,8 +88,8 @@ endif()
 
 # ---- lint: the rules of CONTRIBUTING.md
 
-a_test(lint.layers lint 30 ${Python3_EXECUTABLE} tools/check_layers.py)
-a_test(lint.style lint 30 ${Python3_EXECUTABLE} tools/check_style.py)
+a_test(lint.layers lint 30 ${PYTHON} tools/check_layers.py)
+a_test(lint.style lint 30 ${PYTHON} tools/check_style.py)
 find_program(CLANG_FORMAT NAMES clang-format-14 clang-format)
 find_program(CLANG_TIDY NAMES clang-tidy-14 clang-tidy)
 if(CLANG_FORMAT)
