@@ -1,0 +1,71 @@
+/* base/alloc.c: the only file that calls malloc and friends. Out of memory aborts. Threads: any. */
+#include "base/alloc.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+void *mem_alloc(size_t n)
+{
+    void *p = malloc(n != 0 ? n : 1);
+
+    ASSERT(p != NULL);
+    return p;
+}
+
+void *mem_zalloc(size_t n)
+{
+    void *p = calloc(1, n != 0 ? n : 1);
+
+    ASSERT(p != NULL);
+    return p;
+}
+
+void *mem_realloc(void *p, size_t n)
+{
+    void *q = realloc(p, n != 0 ? n : 1);
+
+    ASSERT(q != NULL);
+    return q;
+}
+
+void *mem_array(size_t n, size_t size)
+{
+    size_t total;
+
+    ASSERT(!__builtin_mul_overflow(n, size, &total));
+    return mem_alloc(total);
+}
+
+char *mem_strdup(const char *s)
+{
+    return mem_dup(s, strlen(s));
+}
+
+char *mem_dup(const void *p, size_t n)
+{
+    char *q;
+
+    ASSERT(n < SIZE_MAX);
+    q = mem_alloc(n + 1);
+    if (n != 0)
+        memcpy(q, p, n);
+    q[n] = '\0';
+    return q;
+}
+
+void *mem_align(size_t align, size_t n)
+{
+    void *p = NULL;
+
+    ASSERT(posix_memalign(&p, align, n != 0 ? n : align) == 0);
+    ASSERT(p != NULL);
+    return p;
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}

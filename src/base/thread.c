@@ -1,0 +1,137 @@
+/* base/thread.c: named threads, and a pool with one FIFO queue. Invariant of the queue: head is
+ * NULL exactly when depth is 0. Threads: pool_push from any; pool_stop once, by the owner. */
+#include "base/thread.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/mutex.h"
+
+enum { THREAD_NAME = 16 /* the kernel's, with its NUL */ };
+
+struct thread_args {
+    char name[THREAD_NAME];
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void *thread_main(void *p)
+{
+    struct thread_args args = *(struct thread_args *)p;
+
+    mem_free(p);
+    (void)pthread_setname_np(pthread_self(), args.name); /* only a help for people */
+    args.fn(args.arg);
+    return NULL;
+}
+
+void thread_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg)
+{
+    struct thread_args *args = mem_zalloc(sizeof *args);
+
+    (void)snprintf(args->name, sizeof args->name, "%s", name);
+    args->fn = fn;
+    args->arg = arg;
+    ASSERT(pthread_create(&t->id, NULL, thread_main, args) == 0);
+    t->started = true;
+}
+
+void thread_join(struct thread *t)
+{
+    if (!t->started)
+        return;
+    ASSERT(pthread_join(t->id, NULL) == 0);
+    t->started = false;
+}
+
+struct pool {
+    struct mutex mu;
+    struct cond work;
+    struct job *head, *tail;
+    size_t depth;
+    bool stop;
+    unsigned count;
+    struct thread threads[];
+};
+
+static void pool_main(void *arg)
+{
+    struct pool *p = arg;
+
+    mutex_lock(&p->mu);
+    for (;;) {
+        struct job *j;
+
+        while (p->head == NULL && !p->stop)
+            cond_wait(&p->work, &p->mu);
+        j = p->head;
+        if (j == NULL)
+            break;
+        p->head = j->next;
+        if (p->head == NULL)
+            p->tail = NULL;
+        p->depth--;
+        mutex_unlock(&p->mu);
+        j->run(j); /* j may be gone after this */
+        mutex_lock(&p->mu);
+    }
+    mutex_unlock(&p->mu);
+}
+
+struct pool *pool_new(const char *name, unsigned threads)
+{
+    struct pool *p;
+
+    ASSERT(threads > 0 && threads <= 1024);
+    p = mem_zalloc(sizeof *p + threads * sizeof p->threads[0]);
+    mutex_init(&p->mu, RANK_LEAF);
+    cond_init(&p->work);
+    p->count = threads;
+    for (unsigned i = 0; i < threads; i++) {
+        char full[THREAD_NAME];
+
+        (void)snprintf(full, sizeof full, "%.11s-%u", name, i % 1000);
+        thread_start(&p->threads[i], full, pool_main, p);
+    }
+    return p;
+}
+
+void pool_push(struct pool *p, struct job *j)
+{
+    mutex_lock(&p->mu);
+    j->next = NULL;
+    if (p->tail != NULL)
+        p->tail->next = j;
+    else
+        p->head = j;
+    p->tail = j;
+    p->depth++;
+    cond_signal(&p->work);
+    mutex_unlock(&p->mu);
+}
+
+size_t pool_depth(struct pool *p)
+{
+    size_t depth;
+
+    mutex_lock(&p->mu);
+    depth = p->depth;
+    mutex_unlock(&p->mu);
+    return depth;
+}
+
+void pool_stop(struct pool *p)
+{
+    if (p == NULL)
+        return;
+    mutex_lock(&p->mu);
+    p->stop = true;
+    cond_broadcast(&p->work);
+    mutex_unlock(&p->mu);
+    for (unsigned i = 0; i < p->count; i++)
+        thread_join(&p->threads[i]);
+    cond_fini(&p->work);
+    mutex_fini(&p->mu);
+    mem_free(p);
+}
