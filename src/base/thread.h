@@ -1,0 +1,28 @@
+/* base/thread.h: named threads and the worker pool.
+ *
+ * A pool runs small jobs from one bounded-by-admission FIFO queue. A job is embedded in its owner's
+ * struct, so that queueing never allocates and never fails.
+ */
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct thread {
+    pthread_t id;
+    bool started;
+};
+void thread_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg);
+void thread_join(struct thread *t); /* no-op when not started */
+
+struct job {
+    void (*run)(struct job *j);
+    struct job *next; /* the pool's */
+};
+struct pool;
+struct pool *pool_new(const char *name, unsigned threads);
+void pool_push(struct pool *p, struct job *j); /* j stays the caller's; may run at once */
+size_t pool_depth(struct pool *p);             /* queued, not running */
+void pool_stop(struct pool *p);                /* runs what is queued, joins, frees; NULL is fine */
+#endif

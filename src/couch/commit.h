@@ -1,0 +1,63 @@
+/* couch/commit.h: the write path's middle: operations on their way to the committer.
+ *
+ * A worker prepares operations (doc_write.h) and submits a batch; the committer takes batches in
+ * order, cuts them into groups, and for each group: checks every operation against the document's
+ * present tree (or the group's own version of it), assigns sequence numbers, appends the log (the
+ * moment of durability), applies to LevelDB, tells the observer, and completes batches.
+ * Ownership: the batch and all it points to stay alive and unchanged until done() runs.
+ * Threads: commit_submit by any thread; done() runs on the committer thread and must only hand over
+ * (pool_push); it must not block.
+ */
+#ifndef COUCH_COMMIT_H
+#define COUCH_COMMIT_H
+#include "couch/docinfo.h"
+
+struct db;
+struct store;
+
+enum commit_kind {
+    COMMIT_DOC,
+    COMMIT_LOCAL,
+    COMMIT_DB_CREATE,
+    COMMIT_DB_DROP,
+    COMMIT_DB_PROPS /* security and revs_limit, both as they are to be */
+};
+
+struct commit_op {
+    enum commit_kind kind;
+    struct db *db; /* referenced by the submitter; NULL for COMMIT_DB_CREATE */
+    /* COMMIT_DOC. path[0] is the new revision. new_edits: path[1], if npath is 2, the parent, which
+     * must be a leaf; npath 1: the document must not exist. !new_edits: path as in _revisions. */
+    struct slice docid; /* also: the local id (without "_local/") or the database's name */
+    bool new_edits;
+    bool deleted;
+    const struct rev *path;
+    uint32_t npath;
+    struct doc_body body; /* also: json of a _local document */
+    struct rev local_rev; /* COMMIT_LOCAL: 0-N to write; deleted says remove */
+    uint32_t revs_limit;  /* COMMIT_DB_PROPS */
+    struct slice security;
+    /* results */
+    enum status st; /* ST_CONFLICT, ST_EXISTS (create), ST_NOT_FOUND (db dropped), ST_NO_SPACE, ... */
+    struct err err;
+    uint64_t seq;         /* 0: nothing was written (new_edits=false and already there) */
+    struct db *created;   /* COMMIT_DB_CREATE: referenced */
+};
+
+struct commit_batch {
+    struct commit_op *ops;
+    size_t n;
+    void (*done)(struct commit_batch *b);
+    /* the committer's */
+    size_t next_op;
+    size_t bytes;
+    struct commit_batch *next;
+};
+
+/* ST_UNAVAILABLE: LIMIT_COMMIT_QUEUE_BYTES waiting, or the store stopped writing; then done() will
+ * not run. */
+enum status commit_submit(struct store *s, struct commit_batch *b, struct err *e) MUST_CHECK;
+/* Submits and waits; not for HTTP workers on hot paths, fine for replication and tests. Returns
+ * the submit status; look at ops[i].st. */
+enum status commit_wait(struct store *s, struct commit_op *ops, size_t n, struct err *e) MUST_CHECK;
+#endif

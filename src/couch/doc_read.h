@@ -1,0 +1,52 @@
+/* couch/doc_read.h: documents as clients see them. Runs on workers. */
+#ifndef COUCH_DOC_READ_H
+#define COUCH_DOC_READ_H
+#include "couch/db.h"
+
+struct doc_read_opts {
+    bool revs, revs_info, conflicts, deleted_conflicts, local_seq;
+    bool attachments;       /* inline base64 data instead of stubs */
+    bool att_encoding_info;
+    const struct rev *atts_since; /* with attachments: only those newer than these ancestors */
+    uint32_t natts_since;
+    bool has_atts_since;
+};
+/* ST_NOT_FOUND reason "missing" when the document was never there. */
+enum status doc_info(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,
+                     struct docinfo *out, struct err *e) MUST_CHECK;
+/* The region behind a pointer, decoded; arena. */
+enum status doc_load_body(struct db *db, const struct seg_ptr *p, struct arena *a,
+                          struct doc_body *out, struct err *e) MUST_CHECK;
+/* Appends the whole JSON object of node i of info's tree: _id, _rev, body, _deleted, _attachments
+ * and what opts asks for. ST_NOT_FOUND "missing" when the node has no body. */
+enum status doc_write_json(struct db *db, struct slice id, const struct docinfo *info, int node,
+                           const struct doc_read_opts *opts, struct arena *a, struct buf *out,
+                           struct err *e) MUST_CHECK;
+/* The common case from a changes or _all_docs row: winner, no options but (maybe) conflicts which
+ * the caller excludes; no tree needed. `deleted` adds _deleted. */
+enum status doc_write_winner(struct db *db, struct slice id, const struct rev *rev, bool deleted,
+                             const struct doc_body *body, struct buf *out, struct err *e) MUST_CHECK;
+/* Winner or ?rev=; 404 "missing" / "deleted". node: its index. */
+enum status doc_find(struct db *db, struct slice id, struct slice rev, struct arena *a,
+                     struct docinfo *info, int *node, struct err *e) MUST_CHECK;
+/* open_revs=all (revs NULL) or a list: [{"ok":doc}|{"missing":"rev"}...] as a JSON array. */
+enum status doc_open_revs(struct db *db, struct slice id, const struct slice *revs, uint32_t nrevs,
+                          bool all, bool latest, const struct doc_read_opts *opts, struct arena *a,
+                          struct buf *out, struct err *e) MUST_CHECK;
+/* One entry of _bulk_get's results: {"id":..,"docs":[..]} (A.6); never fails the request. */
+enum status doc_bulk_get(struct db *db, const struct json *item, bool latest,
+                         const struct doc_read_opts *opts, struct arena *a, struct buf *out,
+                         struct err *e) MUST_CHECK;
+/* One attachment of the winner or of rev: its entry; ST_NOT_FOUND "Document is missing attachment". */
+enum status doc_att(struct db *db, struct slice id, struct slice rev, struct slice name,
+                    struct arena *a, struct att *out, struct rev *at_rev, struct err *e) MUST_CHECK;
+/* Its stored bytes, appended. */
+enum status doc_att_data(struct db *db, const struct att *att, struct buf *out,
+                         struct err *e) MUST_CHECK;
+/* Body object of _revs_diff: {"id":{"missing":[..],"possible_ancestors":[..]}} for {id:[rev..]}. */
+enum status doc_revs_diff(struct db *db, const struct json *req, struct arena *a, struct buf *out,
+                          struct err *e) MUST_CHECK;
+/* _local: ST_NOT_FOUND "missing"; appends the JSON object with _id and _rev. id without prefix. */
+enum status doc_local_read(struct db *db, struct slice id, struct arena *a, struct buf *out,
+                           struct rev *rev, struct err *e) MUST_CHECK;
+#endif

@@ -1,0 +1,55 @@
+/* http/handlers.h: every endpoint. A handler reads the request into a struct, calls the engine once
+ * and describes the result; it never maps an error to a code and never touches storage. */
+#ifndef HTTP_HANDLERS_H
+#define HTTP_HANDLERS_H
+#include "http/request.h"
+
+/* h_server.c */
+enum status h_root(struct request *rq, struct reply *rp);
+enum status h_up(struct request *rq, struct reply *rp);
+enum status h_uuids(struct request *rq, struct reply *rp);
+enum status h_all_dbs(struct request *rq, struct reply *rp);
+enum status h_session(struct request *rq, struct reply *rp);
+enum status h_active_tasks(struct request *rq, struct reply *rp);
+/* h_db.c */
+enum status h_db_get(struct request *rq, struct reply *rp);
+enum status h_db_put(struct request *rq, struct reply *rp);
+enum status h_db_delete(struct request *rq, struct reply *rp);
+enum status h_db_security_get(struct request *rq, struct reply *rp);
+enum status h_db_security_put(struct request *rq, struct reply *rp);
+enum status h_db_revs_limit_get(struct request *rq, struct reply *rp);
+enum status h_db_revs_limit_put(struct request *rq, struct reply *rp);
+enum status h_db_ensure_full_commit(struct request *rq, struct reply *rp);
+/* h_doc.c */
+enum status h_doc_get(struct request *rq, struct reply *rp);
+enum status h_doc_put(struct request *rq, struct reply *rp);
+enum status h_doc_post(struct request *rq, struct reply *rp);
+enum status h_doc_delete(struct request *rq, struct reply *rp);
+/* h_attach.c */
+enum status h_att_get(struct request *rq, struct reply *rp);
+enum status h_att_put(struct request *rq, struct reply *rp);
+enum status h_att_delete(struct request *rq, struct reply *rp);
+/* h_bulk.c */
+enum status h_bulk_docs(struct request *rq, struct reply *rp);
+enum status h_bulk_get(struct request *rq, struct reply *rp);
+enum status h_revs_diff(struct request *rq, struct reply *rp);
+/* h_all_docs.c */
+enum status h_all_docs(struct request *rq, struct reply *rp);
+enum status h_design_docs(struct request *rq, struct reply *rp);
+/* h_changes.c */
+enum status h_changes(struct request *rq, struct reply *rp);
+/* h_find.c */
+enum status h_find(struct request *rq, struct reply *rp);
+enum status h_explain(struct request *rq, struct reply *rp);
+enum status h_index_list(struct request *rq, struct reply *rp);
+enum status h_index_create(struct request *rq, struct reply *rp);
+enum status h_index_delete(struct request *rq, struct reply *rp);
+enum status h_vector_info(struct request *rq, struct reply *rp);
+enum status h_vector_cleanup(struct request *rq, struct reply *rp);
+enum status h_compact_ddoc(struct request *rq, struct reply *rp);
+/* h_replicate.c */
+enum status h_replicate(struct request *rq, struct reply *rp);
+
+/* The operation's answer {"ok":true,"id":..,"rev":..}, Location and ETag. */
+void reply_written(struct request *rq, struct reply *rp, const struct commit_op *op);
+#endif

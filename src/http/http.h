@@ -1,0 +1,38 @@
+/* http/http.h: the HTTP server: what app needs of it.
+ *
+ * Threads: libmicrohttpd's pool reads requests and sends answers and never touches a disk; a request
+ * whose body is complete is suspended and handed to a worker; a worker that needs the committer hands
+ * the request over and goes on with other work. Streams (large answers, feeds) are suspended while
+ * nobody produces for them.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct auth;
+struct repl;
+struct store;
+struct vectors;
+
+/* What the handlers work with; all outlive the server. */
+struct services {
+    struct store *store;
+    struct vectors *vectors;
+    struct repl *repl;
+    struct auth *auth;
+};
+
+struct http_options {
+    const char *bind;
+    uint16_t port;
+    unsigned pool_threads; /* 0: cores, at most 4 */
+    unsigned workers;      /* 0: 2 * cores, 4 to 16 */
+    struct services services;
+};
+struct http;
+enum status http_start(const struct http_options *opt, struct http **out, struct err *e) MUST_CHECK;
+/* Stops accepting, ends feeds, finishes what is in flight, frees. NULL is fine. */
+void http_stop(struct http *h);
+#endif

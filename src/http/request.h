@@ -1,0 +1,86 @@
+/* http/request.h: one request as handlers see it. Everything is arena memory of the request. A handler
+ * runs on a worker; one thread at a time has the request. */
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+#include "auth/auth.h"
+#include "couch/commit.h"
+#include "couch/db.h"
+#include "http/http.h"
+#include "http/reply.h"
+#include "json/json.h"
+
+enum method { M_GET = 1, M_HEAD = 2, M_POST = 4, M_PUT = 8, M_DELETE = 16, M_COPY = 32, M_OPTIONS = 64 };
+
+/* The right a route needs. */
+enum need {
+    NEED_NONE,      /* anybody, even without credentials */
+    NEED_USER,      /* any authenticated user */
+    NEED_DB_READER, /* member of the database */
+    NEED_DB_WRITER,
+    NEED_DB_ADMIN,
+    NEED_ADMIN      /* server admin */
+};
+
+struct param {
+    struct slice name, value; /* decoded */
+};
+struct request;
+typedef enum status (*handler_fn)(struct request *rq, struct reply *rp);
+
+struct route {
+    unsigned methods;     /* of enum method; HEAD goes with GET */
+    const char *pattern;  /* "/{db}/_bulk_docs"; "{docid}" takes "_design/x" as one, "{att*}" the rest */
+    handler_fn handler;
+    enum need need;
+    bool json_body;       /* Content-Type must be application/json when there is a body (A0.7) */
+};
+
+enum { ROUTE_ARGS_MAX = 4 };
+struct request {
+    struct arena *arena;
+    struct err err;
+    const struct services *svc;
+    enum method method;
+    struct slice raw_path;
+    struct slice *seg; /* decoded path segments, "_design/x" joined */
+    uint32_t nseg;
+    struct param *params;
+    uint32_t nparams;
+    const struct route *route;
+    struct slice arg_names[ROUTE_ARGS_MAX], args[ROUTE_ARGS_MAX];
+    uint32_t nargs;
+    struct slice body;
+    struct auth_user user;
+    const struct json *body_json_; /* parsed once */
+    void *conn;                    /* server.c's */
+    /* Two-step handlers: set by rq_commit; the runner submits and calls next when done. */
+    struct commit_batch batch;
+    handler_fn next;
+    void *scratch; /* from the first step to the next */
+};
+
+struct slice rq_arg(const struct request *rq, const char *name); /* empty when not in the pattern */
+const struct slice *rq_param(const struct request *rq, const char *name); /* last one; NULL absent */
+struct slice rq_header(const struct request *rq, const char *name); /* p == NULL when absent */
+
+/* ---- typed parameters: absent leaves *out alone; ST_BAD_REQUEST query_parse_error ---- */
+enum status rq_bool(struct request *rq, const char *name, bool *out) MUST_CHECK;
+enum status rq_u64(struct request *rq, const char *name, uint64_t *out) MUST_CHECK;
+/* A parameter whose value is JSON (keys, startkey, open_revs); NULL when absent. */
+enum status rq_json_param(struct request *rq, const char *name, const struct json **out) MUST_CHECK;
+
+/* ---- body ---- */
+enum status rq_json(struct request *rq, const struct json **out) MUST_CHECK; /* any value */
+/* An object: 400 "Request body must be a JSON object". */
+enum status rq_object(struct request *rq, const struct json **out) MUST_CHECK;
+
+/* ---- database ---- */
+/* Opens {db}; released with the request. */
+enum status rq_db(struct request *rq, struct db **out) MUST_CHECK;
+/* ?rev= or If-Match (quotes off); they must agree. Empty when neither. */
+enum status rq_rev(struct request *rq, struct slice *out) MUST_CHECK;
+
+/* Asks the runner to submit ops and to call next when they are durable and visible. The handler must
+ * return ST_OK right after. */
+void rq_commit(struct request *rq, struct commit_op *ops, size_t n, handler_fn next);
+#endif

@@ -1,0 +1,89 @@
+/* wal/seg_store.h: where segments live. One table of calls so that the log does not know whether
+ * its bytes are files, a test's memory or (later) objects of a cluster (docs/format.md, "Segment
+ * store").
+ *
+ *  1. A segment is append-only. It is named by (store, number); numbers are never reused.
+ *  2. append is durable when it returns SS_OK, and says exactly where it must land: `expect_off`
+ *     is the segment's length so far. SS_UNKNOWN: nobody knows whether it happened; call
+ *     resolve() before anything else. On SS_NOSPC nothing of it remains.
+ *  3. Every call that changes something names the epoch it was acquired under; a store that was
+ *     acquired by another one since answers SS_FENCED for ever.
+ *  4. Only src/wal opens segment files; nobody maps them.
+ * Threads: append, seg_create and seal by one thread at a time per store; read by any.
+ */
+#ifndef WAL_SEG_STORE_H
+#define WAL_SEG_STORE_H
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/slice.h"
+#include "base/status.h"
+
+enum ss_rc { SS_OK, SS_FENCED, SS_NOSPC, SS_UNKNOWN, SS_CORRUPT, SS_NOENT, SS_EXISTS, SS_IO };
+
+/* 20 bytes on disk: u64 seg, u32 off, u32 len, u32 crc32c of the bytes pointed at (seeded with 0).
+ * seg == SEG_SELF: in the record that holds the pointer, see docs/format.md. */
+struct seg_ptr {
+    uint64_t seg;
+    uint32_t off, len, crc;
+};
+enum { SEG_PTR_BYTES = 20 };
+#define SEG_SELF UINT64_MAX
+void seg_ptr_put(unsigned char out[SEG_PTR_BYTES], const struct seg_ptr *p);
+struct seg_ptr seg_ptr_get(const unsigned char in[SEG_PTR_BYTES]);
+
+struct seg_store;
+struct seg_info {
+    uint64_t seg;
+    uint32_t len;
+};
+
+/* What the store knew when it was acquired. */
+struct ss_super {
+    unsigned char uuid[16];
+    uint64_t epoch;  /* of this acquisition: one more than any before */
+    bool created;    /* the store did not exist before */
+    bool clean;      /* the last owner said ss_clean and nothing came after */
+    uint64_t replay_hint_seg;
+};
+
+struct seg_store_ops {
+    /* Takes the store for writing: returns only when every lower epoch is fenced. file: flock on
+     * the data directory's LOCK (SS_EXISTS: another process holds it), epoch in STORE. */
+    enum ss_rc (*acquire)(struct seg_store *s, uint64_t store, struct ss_super *out, struct err *e);
+    /* Records hint and clean flag (graceful shutdown; clean is cleared by the next acquire). */
+    enum ss_rc (*checkpoint)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t hint_seg,
+                             bool clean, struct err *e);
+    enum ss_rc (*seg_create)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
+                             const void *hdr, size_t n, struct err *e); /* durable, name and all */
+    enum ss_rc (*append)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
+                         uint32_t expect_off, const struct iovec *iov, int n, struct err *e);
+    enum ss_rc (*resolve)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
+                          uint32_t *len, struct err *e);
+    enum ss_rc (*truncate)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
+                           uint32_t len, struct err *e); /* a torn tail at recovery; durable */
+    /* Makes what is there durable although a crash may have left it only in the page cache. */
+    enum ss_rc (*rewrite)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
+                          uint32_t len, struct err *e);
+    enum ss_rc (*seal)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
+                       uint32_t len, struct err *e);
+    enum ss_rc (*read)(struct seg_store *s, uint64_t store, uint64_t seg, uint32_t off, void *buf,
+                       uint32_t len, struct err *e); /* SS_CORRUPT when the segment is shorter */
+    enum ss_rc (*list)(struct seg_store *s, uint64_t store, struct seg_info **out, size_t *n,
+                       struct err *e); /* ascending; caller mem_free()s */
+    enum ss_rc (*del)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
+                      struct err *e);
+    uint64_t (*free_bytes)(struct seg_store *s);
+    void (*close)(struct seg_store *s); /* releases the lock, frees s */
+};
+struct seg_store {
+    const struct seg_store_ops *ops;
+};
+
+/* uri "file:DIR" (the data directory; segments of store n are DIR/<n>/log/%016x.seg) or
+ * "mem:seed=7" (src/wal/seg_mem.h: fault-injecting, for tests). */
+enum status seg_store_open(const char *uri, struct seg_store **out, struct err *e) MUST_CHECK;
+/* Opens a file: store for reading only, without lock or epoch: `divan check` on a stopped server.
+ * It still takes the lock, so that it refuses while a server runs. */
+enum status ss_status(enum ss_rc rc); /* SS_NOSPC -> ST_NO_SPACE, ... */
+#endif
