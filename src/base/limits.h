@@ -64,4 +64,14 @@
 /* Replication (repl/) */
 #define LIMIT_REPL_JOBS 64
 #define LIMIT_REPL_RESPONSE_BYTES (256u << 20)
+
+/* Documents, reading and attachments' encodings (couch/) */
+#define LIMIT_READ_AHEAD (256u << 10)               /* window over the log of one reader */
+#define LIMIT_READ_AHEAD_MIN (4u << 10)             /* its size while reads look random */
+#define LIMIT_PENDING_SCAN 20000                    /* keys counted for pending; then an estimate */
+#define LIMIT_OFFSET_SCAN 20000                     /* rows counted for offset; then null */
+#define LIMIT_INFLATED_BYTES (256u << 20)           /* 400: a gzip attachment that grows beyond */
+
+/* Revisions (couch/rev*.c, revtree*.c) */
+#define LIMIT_REV_INT_DIGITS 1000                   /* longer integers are hashed as text */
 #endif
