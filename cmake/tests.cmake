@@ -1,6 +1,7 @@
 # Every test is found by its place and name; CONTRIBUTING.md says what each label proves.
 
-# FAISS and OpenBLAS start a thread per core unless told otherwise; on test machines that only adds noise.
+# FAISS and OpenBLAS start a thread per core unless told otherwise; on test machines that only adds
+# noise.
 set(test_env OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
   ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
   UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
@@ -35,7 +36,8 @@ if(CMOCKA_FOUND AND NOT DIVAN_FUZZ)
   endforeach()
 endif()
 
-# ---- fuzz: the same harness under libFuzzer (preset fuzz) or replaying its corpus (every other preset)
+# ---- fuzz: the same harness under libFuzzer (preset fuzz) or replaying its corpus (every other
+# preset)
 
 file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
 foreach(source ${fuzz_sources})
@@ -58,7 +60,8 @@ foreach(source ${fuzz_sources})
   target_link_libraries(${exe} PRIVATE warnings app)
 endforeach()
 
-# ---- other programs in C: tests/bench/*.c and tests/model, tests/fault, tests/recall, one executable a file
+# ---- other programs in C: tests/bench/*.c and tests/model, tests/fault, tests/recall, one
+# executable a file
 
 file(GLOB bench_sources CONFIGURE_DEPENDS tests/bench/*.c)
 foreach(source ${bench_sources})
@@ -101,4 +104,5 @@ if(CLANG_FORMAT)
 endif()
 if(CLANG_TIDY)
   a_test(lint.tidy lint 900 scripts/lint tidy ${CLANG_TIDY} ${PROJECT_BINARY_DIR})
+  set_tests_properties(lint.tidy PROPERTIES PROCESSORS 2)
 endif()
