@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """The demo of scripts/run: loads this machine's package catalogue into Divan and asks it three things by meaning.
 
     demo/demo.py --url http://127.0.0.1:5984 --password-file FILE --model FILE      load (once), then three queries
