@@ -56,7 +56,7 @@ def problem(path, layer, allow, quote, header):
         if re.match(pattern, header) and not name.startswith(place):
             return f"<{header}> belongs to {place}"
     folder, _, rest = header.rpartition("/")
-    if quote == '"' and folder == "" and name.startswith("src/"):
+    if quote == '"' and folder == "" and name.startswith("src/") and header != "version.h":
         return f'"{header}": write the folder, "layer/{header}"'
     if folder not in allow:
         return None
