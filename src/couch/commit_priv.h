@@ -1,0 +1,61 @@
+/* couch/commit_priv.h: the group that the committer is building (commit_group.c), and what stages
+ * one operation into it (commit_doc.c, commit_meta.c). All of it belongs to the committer thread.
+ */
+#ifndef COUCH_COMMIT_PRIV_H
+#define COUCH_COMMIT_PRIV_H
+#include "couch/store_priv.h"
+
+/* One operation that will be a record. */
+struct slot {
+    struct commit_op *op;
+    size_t body_off, body_n; /* the record's body in group.bodies */
+    /* COMMIT_DOC */
+    struct slice key; /* of the 'i' row; arena */
+    struct doc_record rec;
+    struct revtree tree;
+    bool winner_is_new, deleted;
+    /* COMMIT_DB_CREATE, COMMIT_DB_PROPS: the row as it is to be; security borrows from the op, the
+     * group's arena, or is static */
+    struct cat_row row;
+};
+
+enum { GROUP_HASH = 2048 }; /* a power of two, at least twice LIMIT_GROUP_OPS */
+
+struct group {
+    struct store *s;
+    struct applier ap; /* its arena serves staging too */
+    struct buf bodies; /* of all records, one after the other */
+    struct buf region, head;
+    size_t n, considered, batches;
+    struct slot slots[LIMIT_GROUP_OPS];
+    struct log_record recs[LIMIT_GROUP_OPS];
+    struct commit_event events[LIMIT_GROUP_OPS];
+    /* Documents in the group by hash of their key: slot index + 1. */
+    uint16_t hash[GROUP_HASH];
+    struct db *touched; /* databases whose staged counts moved */
+    struct commit_batch *finished, **finished_tail;
+};
+
+enum staged {
+    STAGED_RECORD, /* a slot was added */
+    STAGED_NOTHING, /* the operation is decided: an error, or nothing to write */
+    STAGED_LATER   /* it must start the next group */
+};
+
+/* The slot that the operation would get, zeroed, and its log record. */
+struct slot *group_slot(struct group *g);
+struct log_record *group_record(struct group *g);
+/* The body of the new slot is what was appended to bodies since body_off. */
+void group_add(struct group *g, struct commit_op *op);
+void group_touch(struct group *g, struct db *db);
+
+enum staged stage_doc(struct group *g, struct commit_op *op);   /* commit_doc.c */
+enum staged stage_local(struct group *g, struct commit_op *op); /* commit_meta.c, like the rest */
+enum staged stage_create(struct group *g, struct commit_op *op);
+enum staged stage_drop(struct group *g, struct commit_op *op);
+enum staged stage_props(struct group *g, struct commit_op *op);
+/* After LevelDB has the rows: the handle and the catalogue follow. */
+void publish_create(struct group *g, struct slot *sl);
+void publish_drop(struct group *g, struct slot *sl, struct db_waiter **woken);
+void publish_props(struct slot *sl);
+#endif

@@ -1,0 +1,108 @@
+/* couch/dbmeta.c: the bytes of what is known about a database, and of the log records that change
+ * it (docs/format-documents.md). Pure; any thread.
+ *
+ * A record of kind LOG_DBMETA carries the catalogue row byte for byte as it is to be, with the
+ * random uuid and the time already chosen: replay needs neither a clock nor random numbers.
+ */
+#include "base/bytes.h"
+#include "couch/store_priv.h"
+
+void cat_row_encode(const struct cat_row *c, struct buf *out)
+{
+    unsigned char fixed[4 + 16 + 8];
+
+    put_le32(fixed, c->dbnum);
+    memcpy(fixed + 4, c->uuid, 16);
+    put_le64(fixed + 20, c->created_us);
+    buf_append(out, fixed, sizeof(fixed));
+    buf_varint(out, c->revs_limit);
+    buf_varint(out, c->security.n);
+    buf_add(out, c->security);
+}
+
+enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e)
+{
+    struct rd r = rd_of(v);
+    struct slice uuid;
+    uint64_t limit;
+
+    out->dbnum = rd_le32(&r);
+    uuid = rd_bytes(&r, 16);
+    out->created_us = rd_le64(&r);
+    limit = rd_varint(&r);
+    out->security = rd_bytes(&r, (size_t)rd_varint(&r));
+    if (r.bad || rd_left(&r) != 0 || limit == 0 || limit > UINT32_MAX || out->dbnum == 0)
+        return err_set(e, ST_CORRUPT, "catalogue row of %zu bytes", v.n);
+    memcpy(out->uuid, uuid.p, 16);
+    out->revs_limit = (uint32_t)limit;
+    return ST_OK;
+}
+
+void meta_row_encode(const struct db_counts *c, struct buf *out)
+{
+    buf_varint(out, c->docs);
+    buf_varint(out, c->deleted);
+    buf_varint(out, c->external_bytes);
+    buf_varint(out, c->update_seq);
+}
+
+enum status meta_row_decode(struct slice v, struct db_counts *out, struct err *e)
+{
+    struct rd r = rd_of(v);
+
+    out->docs = rd_varint(&r);
+    out->deleted = rd_varint(&r);
+    out->external_bytes = rd_varint(&r);
+    out->update_seq = rd_varint(&r);
+    if (r.bad || rd_left(&r) != 0)
+        return err_set(e, ST_CORRUPT, "meta row of %zu bytes", v.n);
+    return ST_OK;
+}
+
+void dbmeta_encode(const struct dbmeta *m, struct buf *out)
+{
+    buf_char(out, (char)m->op);
+    buf_varint(out, m->name.n);
+    buf_add(out, m->name);
+    buf_add(out, m->row);
+}
+
+enum status dbmeta_decode(struct slice body, struct dbmeta *out, struct err *e)
+{
+    struct rd r = rd_of(body);
+    uint8_t op = rd_u8(&r);
+
+    out->name = rd_bytes(&r, (size_t)rd_varint(&r));
+    out->row = rd_bytes(&r, rd_left(&r));
+    if (r.bad || op < DBMETA_CREATE || op > DBMETA_PROPS || out->name.n == 0 ||
+        (op == DBMETA_DROP) != (out->row.n == 0))
+        return err_set(e, ST_CORRUPT, "database record: operation %u, %zu bytes", (unsigned)op,
+                       body.n);
+    out->op = (enum dbmeta_op)op;
+    return ST_OK;
+}
+
+void local_record_encode(const struct local_record *r, struct buf *out)
+{
+    buf_varint(out, r->id.n);
+    buf_add(out, r->id);
+    buf_varint(out, r->n);
+    buf_char(out, r->deleted ? 1 : 0);
+    buf_varint(out, r->json.n);
+    buf_add(out, r->json);
+}
+
+enum status local_record_decode(struct slice body, struct local_record *out, struct err *e)
+{
+    struct rd r = rd_of(body);
+    uint8_t deleted;
+
+    out->id = rd_bytes(&r, (size_t)rd_varint(&r));
+    out->n = rd_varint(&r);
+    deleted = rd_u8(&r);
+    out->json = rd_bytes(&r, (size_t)rd_varint(&r));
+    if (r.bad || rd_left(&r) != 0 || deleted > 1)
+        return err_set(e, ST_CORRUPT, "record of a local document, %zu bytes", body.n);
+    out->deleted = deleted == 1;
+    return ST_OK;
+}

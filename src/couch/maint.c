@@ -1,0 +1,202 @@
+/* couch/maint.c: the maintenance thread: barriers, and the rows of dropped databases.
+ *
+ * A barrier makes LevelDB durable up to the applied LSN, so that recovery has little to replay. It
+ * runs beside the committer. A drop deletes rows in chunks; the marker (03 dbnum) goes with the
+ * last chunk, so a stop in between is only a pause: the next start finds the marker.
+ * Neither is in the log: what they change in LevelDB is the same whenever it happens.
+ */
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "couch/store_priv.h"
+
+enum {
+    TICK_US = 1000000,
+    BARRIER_US = 60 * 1000000,
+    BARRIER_BYTES = 64 << 20,
+    DROP_CHUNK = 1000,
+    DROP_KEY_MAX = LIMIT_DOCID_BYTES + 64
+};
+
+/* ---- barriers ---- */
+
+enum status maint_barrier(struct store *s, struct err *e)
+{
+    uint64_t hint = atomic_load(&s->tail_seg); /* before the LSN: never past its segment */
+    uint64_t bytes = atomic_load(&s->log_bytes);
+    uint64_t lsn = atomic_load(&s->applied_lsn);
+    struct arena *a = arena_new();
+    unsigned char v[8];
+    enum status st;
+    enum ss_rc rc;
+
+    put_le64(v, lsn);
+    st = kv_barrier(s->kv, key_store(a, 'K'), slice_of(v, sizeof(v)), e);
+    arena_free(a);
+    if (st != ST_OK)
+        return st;
+    s->barrier_lsn = lsn;
+    s->barrier_log_bytes = bytes;
+    s->barrier_us = time_mono_us();
+    rc = s->segs->ops->checkpoint(s->segs, s->number, s->super.epoch, hint, false, e);
+    if (rc == SS_FENCED)
+        store_set_trouble(s, "another process took the store over");
+    else if (rc != SS_OK)
+        log_warn("store %s: hint for the next start: %s", s->dir, e->reason);
+    return ST_OK;
+}
+
+static bool barrier_due(const struct store *s)
+{
+    if (atomic_load(&s->applied_lsn) == s->barrier_lsn)
+        return false;
+    return atomic_load(&s->log_bytes) - s->barrier_log_bytes >= BARRIER_BYTES ||
+           time_mono_us() - s->barrier_us >= BARRIER_US;
+}
+
+/* ---- drops ---- */
+
+/* Deletes up to DROP_CHUNK rows from key `from` on; *last is where to go on. */
+static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *from, size_t *n,
+                              struct err *e)
+{
+    struct kv_batch *b = kv_batch_new();
+    struct kv_iter *it = kv_iter_new(s->kv, NULL);
+    enum status st;
+
+    *n = 0;
+    for (kv_iter_seek(it, buf_slice(from)); *n < DROP_CHUNK && kv_iter_valid(it);
+         kv_iter_next(it)) {
+        struct slice key = kv_iter_key(it);
+
+        if (!slice_starts(key, prefix))
+            break;
+        kv_batch_delete(b, key);
+        buf_clear(from);
+        buf_add(from, key);
+        (*n)++;
+    }
+    st = kv_iter_error(it, e);
+    kv_iter_free(it);
+    if (st == ST_OK && *n != 0)
+        st = kv_write(s->kv, b, e);
+    kv_batch_free(b);
+    return st;
+}
+
+static enum status drop_rows(struct store *s, uint32_t dbnum, struct err *e)
+{
+    struct arena *a = arena_new();
+    struct kv_batch *b = kv_batch_new();
+    struct slice any = key_db(a, dbnum, KEY_META, SLICE_LIT(""));
+    struct slice prefix = slice_of(any.p, any.n - 1); /* without the class */
+    enum status st = ST_OK;
+    size_t n = DROP_CHUNK;
+    struct buf from;
+
+    buf_init(&from, DROP_KEY_MAX);
+    buf_add(&from, prefix);
+    while (st == ST_OK && n == DROP_CHUNK && !atomic_load(&s->maint_quit)) {
+        st = drop_chunk(s, prefix, &from, &n, e);
+        if (st == ST_OK && !buf_ok(&from))
+            st = err_set(e, ST_CORRUPT, "a key longer than any that is written");
+    }
+    if (st == ST_OK && n < DROP_CHUNK) {
+        kv_batch_delete(b, key_dropping(a, dbnum));
+        st = kv_write(s->kv, b, e);
+    }
+    buf_free(&from);
+    kv_batch_free(b);
+    arena_free(a);
+    return st;
+}
+
+/* The first database with a drop marker that is above `after`; *got false: none. */
+static enum status next_marker(struct store *s, uint32_t after, uint32_t *dbnum, bool *got,
+                               struct err *e)
+{
+    struct arena *a = arena_new();
+    struct kv_iter *it = kv_iter_new(s->kv, NULL);
+    struct slice first = key_dropping(a, after + 1), key;
+    enum status st;
+
+    *got = false;
+    kv_iter_seek(it, first);
+    if (kv_iter_valid(it)) {
+        key = kv_iter_key(it);
+        *got = key.n == first.n && key.p[0] == first.p[0];
+        if (*got)
+            *dbnum = get_be32(key.p + key.n - 4);
+    }
+    st = kv_iter_error(it, e);
+    kv_iter_free(it);
+    arena_free(a);
+    return st;
+}
+
+enum status maint_drops(struct store *s, struct err *e)
+{
+    uint32_t dbnum = 0;
+    bool got = true;
+
+    while (!atomic_load(&s->maint_quit)) {
+        TRY(next_marker(s, dbnum, &dbnum, &got, e));
+        if (!got)
+            return ST_OK;
+        TRY(drop_rows(s, dbnum, e));
+    }
+    return ST_OK;
+}
+
+/* ---- the thread ---- */
+
+static void maint_main(void *arg)
+{
+    struct store *s = arg;
+
+    for (;;) {
+        struct err e = {0};
+        bool stop, drop;
+
+        mutex_lock(&s->maint_mu);
+        if (!s->maint_stopping && !s->maint_drop)
+            cond_wait_us(&s->maint_cond, &s->maint_mu, TICK_US);
+        stop = s->maint_stopping;
+        drop = s->maint_drop;
+        s->maint_drop = false;
+        mutex_unlock(&s->maint_mu);
+        if (stop)
+            return;
+        if (drop && maint_drops(s, &e) != ST_OK)
+            store_die(s, "deleting the rows of a dropped database", &e);
+        if (barrier_due(s) && maint_barrier(s, &e) != ST_OK)
+            store_die(s, "barrier", &e);
+    }
+}
+
+void maint_start(struct store *s)
+{
+    s->barrier_lsn = atomic_load(&s->applied_lsn);
+    s->barrier_log_bytes = atomic_load(&s->log_bytes);
+    s->barrier_us = time_mono_us();
+    s->maint_drop = true; /* markers of the last life */
+    thread_start(&s->maint, "maint", maint_main, s);
+}
+
+void maint_stop(struct store *s)
+{
+    atomic_store(&s->maint_quit, true);
+    mutex_lock(&s->maint_mu);
+    s->maint_stopping = true;
+    mutex_unlock(&s->maint_mu);
+    cond_broadcast(&s->maint_cond);
+    thread_join(&s->maint);
+}
+
+void maint_wake(struct store *s)
+{
+    mutex_lock(&s->maint_mu);
+    s->maint_drop = true;
+    mutex_unlock(&s->maint_mu);
+    cond_signal(&s->maint_cond);
+}

@@ -1,0 +1,151 @@
+/* couch/store.c: opening, closing and looking at a store.
+ *
+ * Order of life: segment store acquired (which locks the data directory) -> recovery -> committer
+ * and maintenance threads -> ... -> committer drained -> maintenance stopped -> barrier -> log and
+ * LevelDB closed -> clean flag -> lock released.
+ */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "couch/store_priv.h"
+
+static bool release_db(void *arg, struct slice name, void *value)
+{
+    (void)arg;
+    (void)name;
+    db_release(value);
+    return true;
+}
+
+static struct store *store_new(const struct store_options *opt)
+{
+    struct store *s = mem_zalloc(sizeof(*s));
+    size_t n = strlen(opt->dir) + 32;
+
+    s->dir = mem_alloc(n);
+    snprintf(s->dir, n, "%s/%llu", opt->dir, (unsigned long long)opt->number);
+    s->number = opt->number;
+    s->segs = opt->segs;
+    s->catalog = map_new();
+    s->queue_tail = &s->queue;
+    mutex_init(&s->catalog_mu, RANK_CATALOG);
+    mutex_init(&s->queue_mu, RANK_COMMIT);
+    mutex_init(&s->maint_mu, RANK_LEAF);
+    cond_init(&s->queue_cond);
+    cond_init(&s->maint_cond);
+    return s;
+}
+
+/* What store_open got so far; log and LevelDB are closed already or were never opened. */
+static void store_free(struct store *s)
+{
+    map_each(s->catalog, release_db, NULL);
+    map_free(s->catalog);
+    if (s->owns_segs && s->segs != NULL)
+        s->segs->ops->close(s->segs);
+    cond_fini(&s->maint_cond);
+    cond_fini(&s->queue_cond);
+    mutex_fini(&s->maint_mu);
+    mutex_fini(&s->queue_mu);
+    mutex_fini(&s->catalog_mu);
+    mem_free(s->dir);
+    mem_free(s);
+}
+
+static enum status acquire(struct store *s, const struct store_options *opt, struct err *e)
+{
+    struct buf uri;
+    enum ss_rc rc;
+
+    if (s->segs == NULL) {
+        enum status st;
+
+        buf_init(&uri, 8192);
+        buf_printf(&uri, "file:%s", opt->dir);
+        buf_char(&uri, '\0');
+        st = buf_ok(&uri) ? seg_store_open(uri.p, &s->segs, e)
+                          : err_set(e, ST_BAD_REQUEST, "the path of the data is too long");
+        buf_free(&uri);
+        if (st != ST_OK)
+            return st;
+        s->owns_segs = true;
+    }
+    rc = s->segs->ops->acquire(s->segs, s->number, &s->super, e);
+    if (rc != SS_OK)
+        return ss_status(rc);
+    hex_encode(s->super.uuid, 16, s->uuid_hex);
+    return fs_mkdirs(s->dir, e);
+}
+
+enum status store_open(const struct store_options *opt, struct store **out, struct err *e)
+{
+    struct store *s = store_new(opt);
+    enum status st = acquire(s, opt, e);
+
+    if (st == ST_OK)
+        st = store_recover(s, opt, e);
+    if (st != ST_OK) {
+        log_close(s->log);
+        kv_close(s->kv);
+        store_free(s);
+        return st;
+    }
+    committer_start(s);
+    maint_start(s);
+    *out = s;
+    return ST_OK;
+}
+
+void store_close(struct store *s)
+{
+    struct err e = {0};
+    bool clean;
+
+    if (s == NULL)
+        return;
+    committer_stop(s);
+    maint_stop(s);
+    clean = !atomic_load(&s->in_trouble) && maint_barrier(s, &e) == ST_OK;
+    log_close(s->log);
+    kv_close(s->kv);
+    if (clean && s->segs->ops->checkpoint(s->segs, s->number, s->super.epoch,
+                                          atomic_load(&s->tail_seg), true, &e) != SS_OK)
+        clean = false;
+    if (!clean)
+        log_warn("store %s: not a clean stop: %s", s->dir, e.reason);
+    store_free(s);
+}
+
+const char *store_trouble(const struct store *s)
+{
+    return atomic_load(&s->in_trouble) ? s->trouble : "";
+}
+
+const char *store_uuid(const struct store *s)
+{
+    return s->uuid_hex;
+}
+
+const char *store_dir(const struct store *s)
+{
+    return s->dir;
+}
+
+struct kv *store_kv(struct store *s)
+{
+    return s->kv;
+}
+
+struct log *store_log(struct store *s)
+{
+    return s->log;
+}
+
+void store_observe(struct store *s, commit_observer_fn fn, void *arg)
+{
+    ASSERT(s->nobservers < STORE_OBSERVERS_MAX);
+    s->observers[s->nobservers++] = (struct store_observer){fn, arg};
+}

@@ -1,0 +1,191 @@
+/* couch/store_priv.h: what the files of the store share: store.c, maint.c, recover.c, commit*.c,
+ * apply.c, dbmeta.c, db.c, check.c. Nobody else includes it.
+ *
+ * Threads of a store: the committer (the only one that appends to the log and that adds rows to
+ * LevelDB), the maintenance thread (barriers, deleting the rows of dropped databases), and any
+ * number of readers and submitters.
+ */
+#ifndef COUCH_STORE_PRIV_H
+#define COUCH_STORE_PRIV_H
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "couch/db.h"
+#include "couch/keys.h"
+
+/* ---- dbmeta.c: catalogue row, meta row, LOG_DBMETA and LOG_LOCAL record bodies; pure ---- */
+struct cat_row {
+    uint32_t dbnum;
+    unsigned char uuid[16];
+    uint64_t created_us;
+    uint32_t revs_limit;
+    struct slice security; /* JSON */
+};
+void cat_row_encode(const struct cat_row *c, struct buf *out);
+enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e) MUST_CHECK; /* borrows */
+void meta_row_encode(const struct db_counts *c, struct buf *out);
+enum status meta_row_decode(struct slice v, struct db_counts *out, struct err *e) MUST_CHECK;
+
+/* On disk: never renumber. */
+enum dbmeta_op { DBMETA_CREATE = 1, DBMETA_DROP = 2, DBMETA_PROPS = 3 };
+struct dbmeta {
+    enum dbmeta_op op;
+    struct slice name;
+    struct slice row; /* the catalogue row as it is to be; empty for a drop */
+};
+void dbmeta_encode(const struct dbmeta *m, struct buf *out);
+enum status dbmeta_decode(struct slice body, struct dbmeta *out, struct err *e) MUST_CHECK; /* borrows */
+
+struct local_record {
+    struct slice id, json;
+    uint64_t n; /* revision 0-n */
+    bool deleted;
+};
+void local_record_encode(const struct local_record *r, struct buf *out);
+enum status local_record_decode(struct slice body, struct local_record *out,
+                                struct err *e) MUST_CHECK; /* borrows */
+
+/* ---- apply.c: from log records to LevelDB rows; the committer and recovery use the same ---- */
+struct apply_db {
+    uint32_t dbnum;
+    struct db_counts counts;
+};
+struct applier {
+    struct kv *kv;
+    struct kv_batch *batch;
+    struct arena *arena; /* keys and decoded records; reset by apply_flush */
+    struct buf value;
+    struct apply_db *dbs; /* databases whose meta row this batch must write */
+    size_t ndbs, dbs_cap;
+    uint64_t lsn; /* of the last record in the batch; 0: none */
+    size_t nrecs, bytes;
+};
+void applier_init(struct applier *ap, struct kv *kv);
+void applier_fini(struct applier *ap);
+/* Rows of one document record. The tree's SEG_SELF pointers count from the record's body; they
+ * are absolute afterwards. key: of the 'i' row. */
+void apply_doc(struct applier *ap, const struct log_record *rec, struct doc_record *d,
+               struct slice key);
+/* Rows of any record, decoded from its bytes. ST_CORRUPT. */
+enum status apply_record(struct applier *ap, const struct log_record *rec, struct err *e) MUST_CHECK;
+/* Adds meta rows and the applied LSN, writes the batch, starts an empty one. */
+enum status apply_flush(struct applier *ap, struct err *e) MUST_CHECK;
+
+/* ---- one database ---- */
+struct db {
+    struct store *store;
+    atomic_uint refs;
+    uint32_t num;
+    unsigned char uuid[16];
+    uint64_t created_us;
+    _Atomic uint64_t update_seq; /* a copy of published.update_seq that needs no lock */
+    atomic_uint revs_limit;
+    atomic_bool dropped;
+
+    struct mutex mu; /* RANK_DB */
+    struct db_waiter *waiters GUARDED_BY(mu);
+    struct db_counts published GUARDED_BY(mu);
+    char *security GUARDED_BY(mu);
+    size_t security_n GUARDED_BY(mu);
+
+    /* the committer's */
+    struct db_counts staged; /* published plus the group being built */
+    struct db *touched_next;
+    bool touched;
+
+    size_t name_n;
+    char name[];
+};
+struct db *db_new(struct store *s, struct slice name, const struct cat_row *row,
+                  const struct db_counts *counts);
+/* Makes the staged counts what readers see, and moves the waiters that this concerns onto *woken
+ * (linked by next); the caller wakes them without a lock. */
+void db_publish(struct db *db, struct db_waiter **woken);
+void db_mark_dropped(struct db *db, struct db_waiter **woken);
+void db_set_props(struct db *db, const struct cat_row *row);
+void db_wake_all(struct db_waiter *woken);
+/* Reads the catalogue rows into s->catalog. */
+enum status db_load_all(struct store *s, struct err *e) MUST_CHECK;
+
+/* ---- commit_group.c ---- */
+struct group;
+struct group *group_new(struct store *s);
+void group_free(struct group *g);
+/* Takes operations off s->pending, as many as make one group; commits and completes them. */
+void group_run(struct store *s, struct group *g);
+
+/* ---- commit.c ---- */
+void committer_start(struct store *s);
+void committer_stop(struct store *s); /* after what was submitted is done */
+/* Bytes that an operation brings along. */
+size_t commit_op_bytes(const struct commit_op *op);
+/* The store no longer writes; why. The first reason stays. */
+void store_set_trouble(struct store *s, const char *reason);
+/* The log holds what LevelDB refuses: stop the process, the next start replays. */
+_Noreturn void store_die(const struct store *s, const char *what, const struct err *e);
+
+/* ---- maint.c ---- */
+void maint_start(struct store *s);
+void maint_stop(struct store *s);
+void maint_wake(struct store *s); /* a database was dropped */
+enum status maint_barrier(struct store *s, struct err *e) MUST_CHECK;
+/* Deletes the rows of every database that has a drop marker; stops early when told to. */
+enum status maint_drops(struct store *s, struct err *e) MUST_CHECK;
+
+/* ---- recover.c ---- */
+enum status store_recover(struct store *s, const struct store_options *opt, struct err *e) MUST_CHECK;
+enum { STORE_SCHEMA = 1 };
+
+enum { STORE_OBSERVERS_MAX = 4 };
+struct store_observer {
+    commit_observer_fn fn;
+    void *arg;
+};
+struct store {
+    char *dir; /* DIR/<n> */
+    uint64_t number;
+    struct seg_store *segs;
+    bool owns_segs;
+    struct ss_super super;
+    char uuid_hex[33];
+    struct kv *kv;
+    struct log *log;
+
+    struct mutex catalog_mu; /* RANK_CATALOG */
+    struct map *catalog GUARDED_BY(catalog_mu); /* name -> struct db, which it references */
+
+    struct mutex queue_mu; /* RANK_COMMIT */
+    struct cond queue_cond;
+    struct commit_batch *queue GUARDED_BY(queue_mu);
+    struct commit_batch **queue_tail GUARDED_BY(queue_mu);
+    size_t queue_batches GUARDED_BY(queue_mu); /* in queue */
+    size_t queue_want GUARDED_BY(queue_mu);    /* wake the committer at so many; 0: it is awake */
+    size_t inflight_bytes GUARDED_BY(queue_mu); /* submitted and not completed */
+    bool closing GUARDED_BY(queue_mu);
+    struct thread committer;
+
+    /* the committer's */
+    struct commit_batch *pending, **pending_tail;
+    size_t last_batches; /* how many requests the last group served */
+    uint32_t next_dbnum;
+
+    struct store_observer observers[STORE_OBSERVERS_MAX];
+    size_t nobservers;
+
+    /* Statistics and progress: each is one number that stands for itself. */
+    _Atomic uint64_t applied_lsn, log_bytes, tail_seg, external_bytes;
+    atomic_bool in_trouble; /* set after trouble[] is written */
+    char trouble[sizeof(((struct err *)0)->reason)];
+
+    struct mutex maint_mu; /* RANK_LEAF */
+    struct cond maint_cond;
+    bool maint_stopping GUARDED_BY(maint_mu);
+    bool maint_drop GUARDED_BY(maint_mu);
+    atomic_bool maint_quit; /* read in the middle of a long drop */
+    struct thread maint;
+    uint64_t barrier_lsn, barrier_log_bytes, barrier_us; /* maintenance thread's */
+};
+#endif
