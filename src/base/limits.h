@@ -16,7 +16,8 @@
 
 /* JSON (json/) */
 #define LIMIT_JSON_DEPTH 100                        /* 400 */
-#define LIMIT_JSON_BYTES (64u << 20)
+#define LIMIT_JSON_BYTES (64u << 20)                /* 413 */
+#define LIMIT_JSON_NODES (8u << 20)                 /* 413: values of one text, 88 bytes each */
 
 /* Documents (couch/) */
 #define LIMIT_DOC_BYTES 8000000                     /* 413 document_too_large */
@@ -41,6 +42,8 @@
 #define LIMIT_GROUP_OPS 512                         /* records of one group ... */
 #define LIMIT_GROUP_BYTES (1u << 20)                /* ... and bytes, unless one record is larger */
 #define LIMIT_COMMIT_QUEUE_BYTES (256u << 20)       /* 503 */
+#define LIMIT_FREE_BYTES (512ull << 20)             /* 507: kept free on the disk, or ... */
+#define LIMIT_FREE_PERCENT 5                        /* ... this much of it when that is less */
 
 /* Mango (mango/) */
 #define LIMIT_SELECTOR_DEPTH 20

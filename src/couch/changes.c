@@ -1,0 +1,323 @@
+/* couch/changes.c: the by-seq rows of a database, and _changes on top of them.
+ *
+ * A cursor is one LevelDB snapshot: rows, doc-infos and the update_seq it ends at belong together. A
+ * reader that came to the end drops its cursor; asked again, it makes a new one after the last
+ * sequence, so that a waiting feed holds nothing. One reader by one thread at a time.
+ */
+#include "couch/changes.h"
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "couch/doc_priv.h"
+#include "couch/keys.h"
+
+/* ---- cursor ---- */
+
+struct changes_cursor {
+    struct db *db;
+    struct kv_snap *snap;
+    struct kv_iter *it;
+    struct body_ahead *ahead;
+    uint64_t since, end_seq; /* end_seq: every row up to it is in the snapshot */
+    bool descending, started, ended;
+};
+
+struct changes_cursor *changes_cursor_new(struct db *db, uint64_t since, bool descending)
+{
+    struct changes_cursor *c = mem_zalloc(sizeof *c);
+    struct kv *kv = store_kv(db_store(db));
+
+    c->db = db_ref(db);
+    c->since = since;
+    c->descending = descending;
+    c->end_seq = db_update_seq(db); /* before the snapshot: it may only hold more */
+    c->snap = kv_snap_new(kv);
+    c->it = kv_iter_new(kv, c->snap);
+    c->ahead = body_ahead_new();
+    return c;
+}
+
+void changes_cursor_free(struct changes_cursor *c)
+{
+    if (c == NULL)
+        return;
+    kv_iter_free(c->it);
+    kv_snap_free(store_kv(db_store(c->db)), c->snap);
+    body_ahead_free(c->ahead);
+    db_release(c->db);
+    mem_free(c);
+}
+
+static void seek_first(struct kv_iter *it, struct db *db, uint64_t since, bool descending)
+{
+    struct arena *a = arena_new();
+
+    if (descending)
+        kv_iter_seek_before(it, key_db_end(a, db_num(db), KEY_SEQ));
+    else
+        kv_iter_seek(it, key_seq(a, db_num(db), since + 1));
+    arena_free(a);
+}
+
+/* The sequence of the row under the iterator; 0 when that is no row of this database. */
+static uint64_t row_seq(const struct kv_iter *it, const struct db *db)
+{
+    struct slice rest;
+
+    if (!kv_iter_valid(it) || !key_db_rest(kv_iter_key(it), db_num(db), KEY_SEQ, &rest) ||
+        rest.n != sizeof(uint64_t))
+        return 0;
+    return get_be64(rest.p);
+}
+
+enum status changes_cursor_next(struct changes_cursor *c, uint64_t *seq, struct seqrow *row,
+                                bool *got, struct err *e)
+{
+    *got = false;
+    if (c->ended)
+        return ST_OK;
+    if (!c->started && c->since == UINT64_MAX)
+        c->ended = true;
+    else if (!c->started)
+        seek_first(c->it, c->db, c->since, c->descending);
+    else if (c->descending)
+        kv_iter_prev(c->it);
+    else
+        kv_iter_next(c->it);
+    c->started = true;
+    *seq = c->ended ? 0 : row_seq(c->it, c->db);
+    if (*seq <= c->since) { /* 0: the end */
+        c->ended = true;
+        return kv_iter_error(c->it, e);
+    }
+    TRY(seqrow_decode(kv_iter_value(c->it), row, e));
+    *got = true;
+    return ST_OK;
+}
+
+enum status changes_cursor_body(struct changes_cursor *c, const struct seqrow *row, struct arena *a,
+                                struct doc_body *out, struct err *e)
+{
+    return body_ahead_get(c->ahead, c->db, &row->winner_ptr, a, out, e);
+}
+
+/* ---- _changes ---- */
+
+struct changes {
+    struct db *db;
+    struct changes_opts opts;
+    struct changes_cursor *cursor; /* NULL: not begun, or at the end */
+    struct arena *arena;           /* one row's */
+    uint64_t last;                 /* scanned so far */
+    uint64_t rows;                 /* emitted */
+    uint64_t scanned;
+    bool done, at_end;
+};
+
+struct changes *changes_new(struct db *db, const struct changes_opts *opts)
+{
+    struct changes *c = mem_zalloc(sizeof *c);
+
+    c->db = db_ref(db);
+    c->opts = *opts;
+    c->arena = arena_new();
+    c->last = opts->since;
+    c->done = opts->limit == 0;
+    return c;
+}
+
+void changes_free(struct changes *c)
+{
+    if (c == NULL)
+        return;
+    changes_cursor_free(c->cursor);
+    db_release(c->db);
+    arena_free(c->arena);
+    mem_free(c);
+}
+
+bool changes_done(const struct changes *c)
+{
+    return c->done;
+}
+
+bool changes_at_end(const struct changes *c)
+{
+    return c->at_end;
+}
+
+uint64_t changes_last_seq(const struct changes *c)
+{
+    return c->last;
+}
+
+static void write_leaves(const struct docinfo *info, struct arena *a, struct buf *out)
+{
+    uint32_t *leaves, n = revtree_leaves(&info->tree, a, &leaves);
+
+    for (uint32_t i = 0; i < n; i++) {
+        buf_str(out, i > 0 ? ",{\"rev\":\"" : "{\"rev\":\"");
+        rev_write(out, &info->tree.nodes[leaves[i]].rev);
+        buf_str(out, "\"}");
+    }
+}
+
+static enum status write_doc(struct changes *c, const struct seqrow *row,
+                             const struct docinfo *info, struct buf *out, struct err *e)
+{
+    struct doc_read_opts opts = {.conflicts = c->opts.conflicts,
+                                 .attachments = c->opts.attachments,
+                                 .att_encoding_info = c->opts.att_encoding_info};
+    struct doc_body body;
+    struct doc_view v = {.id = row->docid,
+                         .rev = &row->winner,
+                         .deleted = (row->flags & DOCINFO_DELETED) != 0,
+                         .body = &body,
+                         .opts = &opts,
+                         .info = info,
+                         .node = info != NULL ? revtree_winner(&info->tree) : -1};
+
+    TRY(changes_cursor_body(c->cursor, row, c->arena, &body, e));
+    buf_str(out, ",\"doc\":");
+    return doc_view_write(c->db, &v, c->arena, out, e);
+}
+
+static enum status write_row(struct changes *c, uint64_t seq, const struct seqrow *row,
+                             struct buf *out, struct err *e)
+{
+    struct docinfo info;
+    bool tree = (row->flags & DOCINFO_CONFLICTS) != 0 &&
+                (c->opts.style_all_docs || (c->opts.include_docs && c->opts.conflicts));
+
+    if (tree)
+        TRY(doc_info(c->db, c->cursor->snap, row->docid, c->arena, &info, e));
+    c->rows++;
+    buf_str(out, "{\"seq\":");
+    if (c->opts.seq_interval > 1 && c->rows % c->opts.seq_interval != 0) {
+        buf_str(out, "null");
+    } else {
+        buf_char(out, '"');
+        seq_write(out, c->db, seq);
+        buf_char(out, '"');
+    }
+    buf_str(out, ",\"id\":");
+    json_write_str(out, row->docid);
+    buf_str(out, ",\"changes\":[");
+    if (tree && c->opts.style_all_docs) {
+        write_leaves(&info, c->arena, out);
+    } else {
+        buf_str(out, "{\"rev\":\"");
+        rev_write(out, &row->winner);
+        buf_str(out, "\"}");
+    }
+    buf_char(out, ']');
+    if ((row->flags & DOCINFO_DELETED) != 0)
+        buf_str(out, ",\"deleted\":true");
+    if (c->opts.include_docs)
+        TRY(write_doc(c, row, tree ? &info : NULL, out, e));
+    buf_char(out, '}');
+    return ST_OK;
+}
+
+static enum status passes(struct changes *c, const struct seqrow *row, bool *pass, struct err *e)
+{
+    struct doc_body body;
+    bool load = c->opts.filter_needs_body;
+
+    *pass = true;
+    if (c->opts.filter == NULL)
+        return ST_OK;
+    if (load)
+        TRY(changes_cursor_body(c->cursor, row, c->arena, &body, e));
+    *pass = c->opts.filter(c->opts.filter_arg, row, load ? &body : NULL);
+    return ST_OK;
+}
+
+/* A cursor for what came after the last row; false: nothing did, or descending is through. */
+static bool open_cursor(struct changes *c)
+{
+    if (c->cursor != NULL)
+        return true;
+    if (c->at_end && (c->opts.descending || db_dropped(c->db) || db_update_seq(c->db) <= c->last))
+        return false;
+    c->at_end = false;
+    c->cursor =
+        changes_cursor_new(c->db, c->opts.descending ? c->opts.since : c->last, c->opts.descending);
+    return true;
+}
+
+static void reach_end(struct changes *c)
+{
+    if (!c->opts.descending && c->cursor->end_seq > c->last)
+        c->last = c->cursor->end_seq;
+    changes_cursor_free(c->cursor);
+    c->cursor = NULL;
+    c->at_end = true;
+}
+
+enum status changes_next(struct changes *c, struct buf *out, bool *got, struct err *e)
+{
+    struct seqrow row;
+    uint64_t seq;
+    bool some;
+
+    *got = false;
+    if (c->done || !open_cursor(c))
+        return ST_OK;
+    for (unsigned i = 0; i < LIMIT_CHANGES_SCAN && !*got; i++) {
+        arena_reset(c->arena);
+        TRY(changes_cursor_next(c->cursor, &seq, &row, &some, e));
+        if (!some) {
+            reach_end(c);
+            return ST_OK;
+        }
+        TRY(passes(c, &row, got, e));
+        if (*got)
+            TRY(write_row(c, seq, &row, out, e));
+        c->last = seq;
+        c->scanned++;
+    }
+    c->done = c->rows >= c->opts.limit;
+    return ST_OK;
+}
+
+/* Rows with lo < seq < hi: counted up to LIMIT_PENDING_SCAN, then at most `bound`. */
+static uint64_t count_rows(struct db *db, uint64_t lo, uint64_t hi, uint64_t bound)
+{
+    struct kv_iter *it = kv_iter_new(store_kv(db_store(db)), NULL);
+    uint64_t n = 0, seq;
+
+    for (seek_first(it, db, lo, false); (seq = row_seq(it, db)) != 0 && seq < hi; n++) {
+        if (n == LIMIT_PENDING_SCAN) {
+            n = bound;
+            break;
+        }
+        kv_iter_next(it);
+    }
+    kv_iter_free(it);
+    return n;
+}
+
+uint64_t changes_pending(const struct changes *c)
+{
+    struct db_counts k;
+    uint64_t total;
+
+    db_get_counts(c->db, &k);
+    total = k.docs + k.deleted;
+    if (c->opts.descending) {
+        if (c->at_end || c->opts.since >= k.update_seq)
+            return 0;
+        uint64_t hi = c->scanned > 0 ? c->last : UINT64_MAX;
+        return count_rows(c->db, c->opts.since, hi, total > c->scanned ? total - c->scanned : 0);
+    }
+    if (c->last >= k.update_seq || c->at_end)
+        return 0;
+    /* Every sequence is still a row, or every row was seen from the first on: exact without a scan. */
+    if (total == k.update_seq)
+        return k.update_seq - c->last;
+    if (c->opts.since == 0 && c->scanned <= total)
+        return total - c->scanned;
+    uint64_t bound = k.update_seq - c->last;
+    return count_rows(c->db, c->last, UINT64_MAX, bound < total ? bound : total);
+}

@@ -1,0 +1,108 @@
+/* couch/doc_read.c: finds a document, a revision of it, its body, its attachments. Entered by workers. */
+#include "couch/doc_read.h"
+
+#include "couch/doc_priv.h"
+#include "couch/keys.h"
+
+enum status doc_lookup(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,
+                       struct docinfo *out, bool *found, struct err *e)
+{
+    struct slice row, key = key_db(a, db_num(db), KEY_INFO, id);
+    enum status st = kv_get(store_kv(db_store(db)), snap, key, a, &row, e);
+
+    *found = st == ST_OK;
+    if (st == ST_OK)
+        return docinfo_decode(a, row, out, e);
+    return st == ST_NOT_FOUND ? ST_OK : st;
+}
+
+enum status doc_info(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,
+                     struct docinfo *out, struct err *e)
+{
+    bool found;
+
+    TRY(doc_lookup(db, snap, id, a, out, &found, e));
+    return found ? ST_OK : err_set(e, ST_NOT_FOUND, "missing");
+}
+
+enum status doc_load_body(struct db *db, const struct seg_ptr *p, struct arena *a,
+                          struct doc_body *out, struct err *e)
+{
+    if (p->len > LIMIT_RECORD_BYTES)
+        return err_set(e, ST_CORRUPT, "a body of %u bytes", p->len);
+    char *bytes = arena_alloc(a, p->len);
+    TRY(log_read(store_log(db_store(db)), p, bytes, e));
+    return doc_body_decode(a, slice_of(bytes, p->len), p, out, e);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
+enum status doc_write_json(struct db *db, struct slice id, const struct docinfo *info, int node,
+                           const struct doc_read_opts *opts, struct arena *a, struct buf *out,
+                           struct err *e)
+{
+    const struct revnode *n = &info->tree.nodes[node];
+    struct doc_body body;
+    struct doc_view v = {.id = id,
+                         .rev = &n->rev,
+                         .deleted = n->deleted,
+                         .body = &body,
+                         .opts = opts,
+                         .info = info,
+                         .node = node};
+
+    if (!n->has_body)
+        return err_set(e, ST_NOT_FOUND, "missing");
+    TRY(doc_load_body(db, &n->ptr, a, &body, e));
+    return doc_view_write(db, &v, a, out, e);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
+enum status doc_find(struct db *db, struct slice id, struct slice rev, struct arena *a,
+                     struct docinfo *info, int *node, struct err *e)
+{
+    struct rev r;
+
+    if (rev.n > 0)
+        TRY(rev_parse(a, rev, &r, e));
+    TRY(doc_info(db, NULL, id, a, info, e));
+    if (rev.n == 0) {
+        *node = revtree_winner(&info->tree);
+        if ((info->flags & DOCINFO_DELETED) != 0)
+            return err_set(e, ST_NOT_FOUND, "deleted");
+    } else {
+        *node = revtree_find(&info->tree, &r);
+    }
+    if (*node < 0 || !info->tree.nodes[*node].has_body)
+        return err_set(e, ST_NOT_FOUND, "missing");
+    return ST_OK;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
+enum status doc_att(struct db *db, struct slice id, struct slice rev, struct slice name,
+                    struct arena *a, struct att *out, struct rev *at_rev, struct err *e)
+{
+    struct docinfo info;
+    struct doc_body body;
+    int node, at;
+
+    TRY(doc_find(db, id, rev, a, &info, &node, e));
+    TRY(doc_load_body(db, &info.tree.nodes[node].ptr, a, &body, e));
+    at = doc_atts_find(&body, name);
+    if (at < 0)
+        return err_set(e, ST_NOT_FOUND, "Document is missing attachment");
+    *out = body.atts[at];
+    *at_rev = info.tree.nodes[node].rev;
+    return ST_OK;
+}
+
+enum status doc_att_data(struct db *db, const struct att *att, struct buf *out, struct err *e)
+{
+    if (att->stored_len == 0)
+        return ST_OK;
+    if (att->ptr.len != att->stored_len)
+        return err_set(e, ST_CORRUPT, "an attachment's lengths disagree");
+    void *p = buf_extend(out, att->ptr.len);
+    if (p == NULL)
+        return err_word(e, ST_TOO_LARGE, "attachment_too_large", "the attachment is too large");
+    return log_read(store_log(db_store(db)), &att->ptr, p, e);
+}
