@@ -32,7 +32,8 @@ struct route {
     const char *pattern;  /* "/{db}/_bulk_docs"; "{docid}" takes "_design/x" as one, "{att*}" the rest */
     handler_fn handler;
     enum need need;
-    bool json_body;       /* Content-Type must be application/json when there is a body (A0.7) */
+    bool json_body;       /* a POST must say application/json (A0.7) */
+    bool slow;            /* may wait or compute long: runs in the pool for such */
 };
 
 enum { ROUTE_ARGS_MAX = 4 };
@@ -53,9 +54,10 @@ struct request {
     struct auth_user user;
     const struct json *body_json_; /* parsed once */
     void *conn;                    /* server.c's */
-    /* Two-step handlers: set by rq_commit; the runner submits and calls next when done. */
-    struct commit_batch batch;
+    /* Two-step handlers (rq_commit, rq_defer). */
+    enum status (*launch)(struct request *rq, struct err *e);
     handler_fn next;
+    struct commit_batch batch;
     void *scratch; /* from the first step to the next */
 };
 
@@ -80,7 +82,12 @@ enum status rq_db(struct request *rq, struct db **out) MUST_CHECK;
 /* ?rev= or If-Match (quotes off); they must agree. Empty when neither. */
 enum status rq_rev(struct request *rq, struct slice *out) MUST_CHECK;
 
-/* Asks the runner to submit ops and to call next when they are durable and visible. The handler must
- * return ST_OK right after. */
+/* Two steps without a blocked worker: the handler returns ST_OK right after one of these; the runner
+ * calls launch as its last act, and next runs when somebody calls rq_continue. Between the two the
+ * request belongs to what was launched: nobody else may touch it. launch failing: an error answer. */
+void rq_defer(struct request *rq, enum status (*launch)(struct request *rq, struct err *e),
+              handler_fn next);
+void rq_continue(struct request *rq); /* any thread; runner.c */
+/* The usual launch: ops to the committer; next runs when they are durable and visible. */
 void rq_commit(struct request *rq, struct commit_op *ops, size_t n, handler_fn next);
 #endif

@@ -1,0 +1,100 @@
+/* app/app.c: what depends on what, in one place. Lower layers do not see the configuration. */
+#include "app/app.h"
+
+#include <stdio.h>
+
+#include "auth/auth.h"
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "couch/store.h"
+#include "http/http.h"
+#include "repl/repl.h"
+#include "vector/vector.h"
+
+struct app {
+    struct auth *auth;
+    struct store *store;
+    struct vectors *vectors;
+    struct repl *repl;
+    struct http *http;
+};
+
+static enum status add_admins(struct auth *auth, const struct config *cfg, struct err *e)
+{
+    for (unsigned i = 0; i < cfg->nadmins; i++)
+        TRY(auth_add_admin(auth, cfg->admins[i].name, cfg->admins[i].password, e));
+    return ST_OK;
+}
+
+static enum status start_layers(struct app *app, const struct config *cfg, struct err *e)
+{
+    struct vectors_options vo = {.target_recall = cfg->target_recall};
+    struct store_options so = {.dir = cfg->data};
+    struct http_options ho = {.bind = cfg->bind, .port = (uint16_t)cfg->port};
+
+    TRY(add_admins(app->auth, cfg, e));
+    TRY(fs_mkdirs(cfg->data, e));
+    TRY(store_open(&so, &app->store, e));
+    TRY(vectors_open(app->store, &vo, &app->vectors, e));
+    app->repl = repl_new(app->store);
+    ho.services = (struct services){app->store, app->vectors, app->repl, app->auth};
+    return http_start(&ho, &app->http, e);
+}
+
+enum status app_start(struct app **out, const struct config *cfg, struct err *e)
+{
+    struct app *app = mem_zalloc(sizeof(*app));
+    enum status st;
+
+    *out = app;
+    log_set_level((enum log_level)cfg->log_level);
+    app->auth = auth_new();
+    st = start_layers(app, cfg, e);
+    if (st == ST_OK)
+        log_info("Divan serves http://%s:%u/ from %s", cfg->bind, cfg->port, cfg->data);
+    return st;
+}
+
+/* Replications end first: a request may be parked on one, and http waits for its requests. */
+void app_stop(struct app *app)
+{
+    if (app == NULL)
+        return;
+    if (app->repl != NULL)
+        repl_stop(app->repl);
+    http_stop(app->http);
+    vectors_close(app->vectors);
+    store_close(app->store);
+    auth_free(app->auth);
+    mem_free(app);
+}
+
+/* ---- check ---- */
+
+static void print_finding(void *arg, const char *text)
+{
+    printf("%s: %s\n", (const char *)arg, text);
+}
+
+int app_check(const char *data)
+{
+    char dir[4096], damage[] = "damage", warning[] = "warning (the index will be rebuilt)";
+    uint64_t bad = 0, stale = 0;
+    struct err e;
+    int n = snprintf(dir, sizeof(dir), "%s/0", data);
+
+    log_set_level(LOG_WARN_);
+    if (n < 0 || (size_t)n >= sizeof(dir) || !fs_exists(dir)) {
+        fprintf(stderr, "divan check: %s is not a data directory\n", data);
+        return 2;
+    }
+    if (store_check(data, print_finding, damage, &bad, &e) != ST_OK ||
+        vectors_check(dir, print_finding, warning, &stale, &e) != ST_OK) {
+        fprintf(stderr, "divan check: %s\n", e.reason);
+        return 2;
+    }
+    printf("%s: %llu findings of damage, %llu index warnings\n", data, (unsigned long long)bad,
+           (unsigned long long)stale);
+    return bad == 0 ? 0 : 1;
+}

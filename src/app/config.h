@@ -1,0 +1,29 @@
+/* app/config.h: the command line, the environment and the ini file become one struct. The ini file uses
+ * CouchDB's section and key names where CouchDB has them. */
+#ifndef APP_CONFIG_H
+#define APP_CONFIG_H
+#include "base/arena.h"
+#include "base/status.h"
+
+enum command { CMD_SERVE, CMD_CHECK, CMD_VERSION, CMD_HELP };
+enum { CONFIG_ADMINS_MAX = 16 };
+
+struct config_admin {
+    struct slice name, password; /* clear text or CouchDB's hash */
+};
+struct config {
+    struct arena *arena;
+    enum command command;
+    const char *data;   /* serve, check */
+    const char *bind;   /* [chttpd] bind_address, 127.0.0.1 */
+    unsigned port;      /* [chttpd] port, 5984 */
+    struct config_admin admins[CONFIG_ADMINS_MAX]; /* [admins], and --admin-user */
+    unsigned nadmins;
+    double target_recall; /* [vector] target_recall */
+    unsigned log_level;   /* [log] level: error warning info debug */
+};
+/* ST_BAD_REQUEST: what is wrong with the command line or the file, in words for the user. */
+enum status config_load(struct config *cfg, int argc, char **argv, struct err *e) MUST_CHECK;
+void config_free(struct config *cfg);
+extern const char config_help[];
+#endif

@@ -1,0 +1,79 @@
+/* http/exchange.h: one request on its way through the server: what server.c (the sending side, the
+ * only one that sees libmicrohttpd besides stream.c) and runner.c (the worker side) share.
+ *
+ * States and who moves them on:
+ *   READING  pool thread collects the body        -> RUNNING (suspended, job pushed)
+ *   RUNNING  a worker has it                       -> READY   (runner.c, then resumed)
+ *   READY    pool thread queues the answer         -> SENDING
+ *   SENDING  pool thread sends; a stream's pieces are made by workers meanwhile
+ * The exchange is freed by libmicrohttpd's completion callback, which never runs while the
+ * connection is suspended: so a worker that has it need not fear for it.
+ */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+#include <stdatomic.h>
+
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "http/request.h"
+#include "http/stream.h"
+
+struct MHD_Connection;
+struct MHD_Response;
+
+enum exchange_state { EX_NEW, EX_READING, EX_RUNNING, EX_READY, EX_SENDING };
+enum feed_state { FEED_IDLE, FEED_READY, FEED_PRODUCING, FEED_ENDED, FEED_FAILED };
+
+struct exchange {
+    struct http *http;
+    struct MHD_Connection *conn;
+    struct job job;
+    struct request rq;
+    struct reply rp;
+    struct slice uri; /* raw, with the query; arena */
+    enum exchange_state state;
+    struct buf body;
+    size_t counted; /* bytes of LIMIT_INFLIGHT_BYTES that are ours */
+    char request_id[11];
+    struct err early; /* refused before the body was read */
+    enum status early_st;
+    /* streaming */
+    struct buf piece;
+    size_t piece_off;
+    _Atomic int feed; /* enum feed_state */
+    enum stream_state next; /* what the last piece asked for */
+    struct waiting {
+        struct db_waiter waiter;
+        uint64_t deadline_us;
+        size_t heap_at;    /* 1-based place in the timer heap; 0: not in it */
+        _Atomic int fired; /* the job was pushed, by the write or by the timer: once */
+        _Atomic int woken; /* the committer's wake has let go of the waiter */
+        bool queued;       /* db_wait took it */
+        bool peer_gone;    /* the client closed while nothing was sent */
+    } wait;
+};
+
+struct http {
+    struct MHD_Daemon *daemon;
+    struct services svc;
+    struct pool *pool;
+    struct pool *slow_pool; /* searches: they may wait for an index, others must not wait for them */
+    _Atomic size_t inflight;
+    _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
+    _Atomic int stopping;
+    struct timers *timers;
+};
+
+/* runner.c: parse, route, authorise, handle; called through the job. */
+void exchange_run(struct job *j);
+/* server.c: the worker is done with it (state READY, or a piece is made): back to the pool. */
+void exchange_resume(struct exchange *x);
+
+/* feed.c: a stream's pieces and its waits. */
+void feed_wait(struct exchange *x); /* connection suspended: make, or wait for, the next piece */
+/* Makes one piece into x->piece and sets x->next; a failure ends the stream. Any worker. */
+enum status feed_piece(struct exchange *x, struct err *e) MUST_CHECK;
+struct timers *timers_new(void);
+void timers_stop(struct timers *t);     /* joins its thread, frees */
+void timers_fire_all(struct timers *t); /* the server stops: every feed ends now */
+#endif

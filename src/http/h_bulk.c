@@ -1,0 +1,228 @@
+/* http/h_bulk.c: many documents at once (couchdb-surface A.6, B.4). */
+#include "base/limits.h"
+#include "couch/doc_read.h"
+#include "couch/doc_write.h"
+#include "http/handlers.h"
+#include "http/stream.h"
+
+/* ---- _bulk_docs ---- */
+
+/* One row of the request: an operation, or why there is none. */
+struct bulk_row {
+    struct commit_op *op; /* NULL: refused before the committer */
+    enum status st;
+    struct err *err;
+    struct slice id, rev; /* for a refused row */
+};
+struct bulk {
+    struct bulk_row *rows;
+    uint32_t n;
+    bool new_edits;
+};
+
+static void write_error_row(struct buf *b, struct arena *a, const struct bulk *k,
+                            const struct bulk_row *r)
+{
+    enum status st = r->op != NULL ? r->op->st : r->st;
+    const struct err *e = r->op != NULL ? &r->op->err : r->err;
+
+    buf_str(b, "{\"id\":");
+    json_write_str(b, r->op != NULL ? doc_op_id(a, r->op) : r->id);
+    if (!k->new_edits) {
+        buf_str(b, ",\"rev\":");
+        json_write_str(b, r->op != NULL ? doc_op_rev(a, r->op) : r->rev);
+    }
+    buf_char(b, ',');
+    reply_error_members(b, st, e);
+    buf_char(b, '}');
+}
+
+static void write_ok_row(struct buf *b, struct arena *a, const struct commit_op *op)
+{
+    buf_str(b, "{\"ok\":true,\"id\":");
+    json_write_str(b, doc_op_id(a, op));
+    buf_str(b, ",\"rev\":");
+    json_write_str(b, doc_op_rev(a, op));
+    buf_char(b, '}');
+}
+
+/* new_edits=false lists only failures; otherwise a row for each document, in order. A full disk fails
+ * the request: nothing of it that failed may look like a verdict on a document. */
+static enum status bulk_done(struct request *rq, struct reply *rp)
+{
+    struct bulk *k = rq->scratch;
+    bool first = true;
+
+    buf_char(&rp->body, '[');
+    for (uint32_t i = 0; i < k->n; i++) {
+        const struct bulk_row *r = &k->rows[i];
+        enum status st = r->op != NULL ? r->op->st : r->st;
+
+        if (st == ST_NO_SPACE || st == ST_UNAVAILABLE) {
+            rq->err = r->op->err;
+            return st;
+        }
+        if (st == ST_OK && !k->new_edits)
+            continue;
+        if (!first)
+            buf_char(&rp->body, ',');
+        first = false;
+        if (st == ST_OK)
+            write_ok_row(&rp->body, rq->arena, r->op);
+        else
+            write_error_row(&rp->body, rq->arena, k, r);
+    }
+    buf_char(&rp->body, ']');
+    reply_body(rp, 201);
+    return ST_OK;
+}
+
+static void refused_row(struct request *rq, struct bulk_row *r, const struct json *doc,
+                        enum status st)
+{
+    const struct json *id = json_get(doc, "_id"), *rev = json_get(doc, "_rev");
+
+    r->op = NULL;
+    r->st = st;
+    r->err = arena_alloc(rq->arena, sizeof(*r->err));
+    *r->err = rq->err;
+    r->id = json_is(id, JSON_STRING) ? id->text : SLICE_LIT("");
+    r->rev = json_is(rev, JSON_STRING) ? rev->text : SLICE_LIT("");
+}
+
+static enum status prepare_rows(struct request *rq, struct db *db, const struct json *docs,
+                                struct bulk *k)
+{
+    struct commit_op *ops = arena_array(rq->arena, (size_t)docs->count + 1, sizeof(*ops));
+    uint32_t nops = 0;
+
+    k->rows = arena_array(rq->arena, (size_t)docs->count + 1, sizeof(*k->rows));
+    for (const struct json *doc = docs->first; doc != NULL; doc = doc->next) {
+        struct doc_edit ed = {.new_edits = k->new_edits, .doc = doc};
+        struct bulk_row *r = &k->rows[k->n++];
+        enum status st;
+
+        if (doc->type != JSON_OBJECT)
+            return err_set(&rq->err, ST_BAD_REQUEST, "Document must be a JSON object");
+        ops[nops] = (struct commit_op){0};
+        st = doc_edit_prepare(db, rq->arena, &ed, &ops[nops], &rq->err);
+        if (st == ST_OK)
+            *r = (struct bulk_row){.op = &ops[nops++]};
+        else if (doc_error_is_row(st))
+            refused_row(rq, r, doc, st);
+        else
+            return st;
+    }
+    rq_commit(rq, ops, nops, bulk_done);
+    return ST_OK;
+}
+
+/* POST /{db}/_bulk_docs */
+enum status h_bulk_docs(struct request *rq, struct reply *rp)
+{
+    struct bulk *k = arena_zalloc(rq->arena, sizeof(*k));
+    const struct json *body, *docs, *new_edits;
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    TRY(rq_object(rq, &body));
+    docs = json_get(body, "docs");
+    new_edits = json_get(body, "new_edits");
+    k->new_edits = true;
+    if (docs == NULL)
+        return err_set(&rq->err, ST_BAD_REQUEST, "POST body must include `docs` parameter.");
+    if (docs->type != JSON_ARRAY)
+        return err_set(&rq->err, ST_BAD_REQUEST, "`docs` parameter must be an array.");
+    if (new_edits != NULL && !json_bool(new_edits, &k->new_edits))
+        return err_set(&rq->err, ST_BAD_REQUEST, "`new_edits` parameter must be a boolean.");
+    if (docs->count > LIMIT_BULK_DOCS)
+        return err_set(&rq->err, ST_TOO_LARGE, "more than %d documents", LIMIT_BULK_DOCS);
+    rq->scratch = k;
+    TRY(prepare_rows(rq, db, json_unpack(rq->arena, docs), k));
+    if (rq->batch.n != 0)
+        return ST_OK;
+    rq_defer(rq, NULL, NULL); /* nothing for the committer */
+    return bulk_done(rq, rp);
+}
+
+/* ---- _bulk_get ---- */
+
+struct bulk_get {
+    struct stream s;
+    struct db *db;
+    struct doc_read_opts opts;
+    bool latest, begun;
+    const struct json *item;
+};
+
+static enum status bulk_get_produce(struct stream *s, struct buf *out, enum stream_state *state,
+                                    struct err *e)
+{
+    struct bulk_get *g = (struct bulk_get *)(void *)s;
+    struct arena *a = arena_new();
+    enum status st = ST_OK;
+
+    if (!g->begun)
+        buf_str(out, "{\"results\":[");
+    while (g->item != NULL && out->n < LIMIT_STREAM_CHUNK && st == ST_OK) {
+        if (g->begun)
+            buf_char(out, ',');
+        g->begun = true;
+        st = doc_bulk_get(g->db, g->item, g->latest, &g->opts, a, out, e);
+        g->item = g->item->next;
+        arena_reset(a);
+    }
+    g->begun = true;
+    if (g->item == NULL)
+        buf_str(out, "]}\n");
+    *state = g->item == NULL ? STREAM_DONE : STREAM_MORE;
+    arena_free(a);
+    return st;
+}
+
+static void bulk_get_free(struct stream *s)
+{
+    (void)s; /* arena memory */
+}
+
+/* POST /{db}/_bulk_get */
+enum status h_bulk_get(struct request *rq, struct reply *rp)
+{
+    static const char *const refused[] = {"open_revs", "new_edits", "w", "rev", "atts_since", NULL};
+    struct bulk_get *g = arena_zalloc(rq->arena, sizeof(*g));
+    const struct json *body, *docs;
+
+    TRY(rq_db(rq, &g->db));
+    TRY(rq_object(rq, &body));
+    for (const char *const *p = refused; *p != NULL; p++)
+        if (rq_param(rq, *p) != NULL)
+            return err_set(&rq->err, ST_BAD_REQUEST, "`%s` query parameter is not acceptable", *p);
+    docs = json_get(body, "docs");
+    if (docs == NULL || docs->type != JSON_ARRAY)
+        return err_set(&rq->err, ST_BAD_REQUEST, "Missing JSON list of 'docs'.");
+    if (docs->count > LIMIT_KEYS)
+        return err_set(&rq->err, ST_BAD_REQUEST, "more than %d documents", LIMIT_KEYS);
+    TRY(rq_bool(rq, "revs", &g->opts.revs));
+    TRY(rq_bool(rq, "attachments", &g->opts.attachments));
+    TRY(rq_bool(rq, "att_encoding_info", &g->opts.att_encoding_info));
+    TRY(rq_bool(rq, "latest", &g->latest));
+    g->item = json_unpack(rq->arena, docs)->first;
+    g->s = (struct stream){.produce = bulk_get_produce, .free = bulk_get_free};
+    rp->stream = &g->s;
+    return ST_OK;
+}
+
+/* POST /{db}/_revs_diff */
+enum status h_revs_diff(struct request *rq, struct reply *rp)
+{
+    const struct json *body;
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    TRY(rq_object(rq, &body));
+    if (body->count > LIMIT_KEYS)
+        return err_set(&rq->err, ST_BAD_REQUEST, "more than %d documents", LIMIT_KEYS);
+    TRY(doc_revs_diff(db, body, rq->arena, &rp->body, &rq->err));
+    reply_body(rp, 200);
+    return ST_OK;
+}

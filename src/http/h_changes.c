@@ -1,0 +1,244 @@
+/* http/h_changes.c: the _changes feeds (couchdb-surface A.9): normal, longpoll, continuous. A feed is a
+ * stream; while it waits for a write it is a suspended connection and costs no thread.
+ */
+#include "base/limits.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "couch/changes.h"
+#include "http/handlers.h"
+#include "http/stream.h"
+
+enum feed { FEED_NORMAL, FEED_LONGPOLL, FEED_CONTINUOUS };
+
+struct changes_feed {
+    struct stream s;
+    struct db *db;
+    struct changes *reader;
+    struct changes_opts opts;
+    enum feed feed;
+    bool begun, sent_row, heartbeats;
+    uint64_t heartbeat_us, timeout_us, ends_us;
+    const struct json *doc_ids;
+};
+
+/* ---- parameters ---- */
+
+static enum status parse_feed(struct request *rq, struct changes_feed *f)
+{
+    const struct slice *v = rq_param(rq, "feed");
+
+    f->feed = FEED_NORMAL;
+    if (v == NULL || slice_eq(*v, SLICE_LIT("normal")))
+        return ST_OK;
+    if (slice_eq(*v, SLICE_LIT("longpoll")))
+        f->feed = FEED_LONGPOLL;
+    else if (slice_eq(*v, SLICE_LIT("continuous")) || slice_eq(*v, SLICE_LIT("live")))
+        f->feed = FEED_CONTINUOUS;
+    else if (slice_eq(*v, SLICE_LIT("eventsource")))
+        return err_set(&rq->err, ST_NOT_IMPLEMENTED, "feed=eventsource is not supported yet");
+    else
+        return err_set(&rq->err, ST_BAD_REQUEST,
+                       "Supported `feed` types: normal, continuous, live, longpoll, eventsource");
+    return ST_OK;
+}
+
+static enum status parse_since(struct request *rq, struct changes_feed *f)
+{
+    const struct slice *v = rq_param(rq, "since");
+
+    if (v == NULL)
+        v = rq_param(rq, "last-event-id");
+    if (v == NULL)
+        return ST_OK;
+    return seq_parse(f->db, *v, &f->opts.since, &rq->err);
+}
+
+static enum status parse_times(struct request *rq, struct changes_feed *f)
+{
+    const struct slice *hb = rq_param(rq, "heartbeat");
+    uint64_t timeout_ms = LIMIT_CHANGES_TIMEOUT_MS, heartbeat_ms = LIMIT_CHANGES_TIMEOUT_MS;
+
+    TRY(rq_u64(rq, "timeout", &timeout_ms));
+    if (timeout_ms > LIMIT_CHANGES_TIMEOUT_MS)
+        timeout_ms = LIMIT_CHANGES_TIMEOUT_MS;
+    if (hb != NULL && !slice_eq(*hb, SLICE_LIT("false"))) {
+        f->heartbeats = true;
+        if (!slice_eq(*hb, SLICE_LIT("true")) && (!parse_u64(*hb, &heartbeat_ms) || heartbeat_ms == 0))
+            return err_set(&rq->err, ST_BAD_REQUEST,
+                           "The heartbeat value should be a positive integer (in milliseconds).");
+        if (heartbeat_ms > LIMIT_CHANGES_TIMEOUT_MS)
+            heartbeat_ms = LIMIT_CHANGES_TIMEOUT_MS;
+    }
+    f->timeout_us = timeout_ms * 1000;
+    f->heartbeat_us = heartbeat_ms * 1000;
+    return ST_OK;
+}
+
+static enum status parse_style(struct request *rq, struct changes_opts *o)
+{
+    const struct slice *v = rq_param(rq, "style");
+
+    if (v == NULL || slice_eq(*v, SLICE_LIT("main_only")))
+        return ST_OK;
+    if (!slice_eq(*v, SLICE_LIT("all_docs")))
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid value for style");
+    o->style_all_docs = true;
+    return ST_OK;
+}
+
+static bool id_is_listed(void *arg, const struct seqrow *row, const struct doc_body *body)
+{
+    const struct json *ids = arg;
+
+    (void)body;
+    for (const struct json *v = ids->first; v != NULL; v = v->next)
+        if (v->type == JSON_STRING && slice_eq(v->text, row->docid))
+            return true;
+    return false;
+}
+
+static enum status parse_filter(struct request *rq, struct changes_feed *f)
+{
+    const struct slice *v = rq_param(rq, "filter");
+    const struct json *body, *ids = NULL;
+
+    if (v == NULL)
+        return ST_OK;
+    if (!slice_eq(*v, SLICE_LIT("_doc_ids")))
+        return err_set(&rq->err, ST_NOT_IMPLEMENTED, "filter=%.*s is not supported yet",
+                       (int)(v->n < 80 ? v->n : 80), v->p);
+    if (rq->method == M_POST) {
+        TRY(rq_object(rq, &body));
+        ids = json_get(body, "doc_ids");
+    } else {
+        TRY(rq_json_param(rq, "doc_ids", &ids));
+    }
+    if (!json_is(ids, JSON_ARRAY))
+        return err_set(&rq->err, ST_BAD_REQUEST, "`doc_ids` filter parameter is not a list.");
+    f->doc_ids = json_unpack(rq->arena, ids);
+    f->opts.filter = id_is_listed;
+    f->opts.filter_arg = (void *)(uintptr_t)f->doc_ids;
+    return ST_OK;
+}
+
+static enum status parse_changes(struct request *rq, struct changes_feed *f)
+{
+    struct changes_opts *o = &f->opts;
+    const struct slice *interval = rq_param(rq, "seq_interval");
+
+    o->limit = UINT64_MAX;
+    TRY(parse_feed(rq, f));
+    TRY(parse_since(rq, f));
+    TRY(parse_times(rq, f));
+    TRY(parse_style(rq, o));
+    TRY(rq_u64(rq, "limit", &o->limit));
+    TRY(rq_bool(rq, "descending", &o->descending));
+    TRY(rq_bool(rq, "include_docs", &o->include_docs));
+    TRY(rq_bool(rq, "conflicts", &o->conflicts));
+    TRY(rq_bool(rq, "attachments", &o->attachments));
+    TRY(rq_bool(rq, "att_encoding_info", &o->att_encoding_info));
+    TRY(rq_u64(rq, "seq_interval", &o->seq_interval));
+    if (interval != NULL && o->seq_interval == 0)
+        return err_set(&rq->err, ST_BAD_REQUEST, "seq_interval must be positive");
+    return parse_filter(rq, f);
+}
+
+/* ---- the feed ---- */
+
+static void write_end(struct changes_feed *f, struct buf *out)
+{
+    buf_str(out, f->feed == FEED_CONTINUOUS ? "{\"last_seq\":\"" : "\n],\n\"last_seq\":\"");
+    seq_write(out, f->db, changes_last_seq(f->reader));
+    buf_str(out, "\",\"pending\":");
+    buf_u64(out, changes_pending(f->reader));
+    buf_str(out, "}\n");
+}
+
+/* Rows until the piece is full or none is left. *some: at least one row was written. */
+static enum status write_rows(struct changes_feed *f, struct buf *out, bool *some, struct err *e)
+{
+    struct buf row;
+    enum status st = ST_OK;
+    bool got = true;
+
+    buf_init(&row, out->max);
+    while (st == ST_OK && got && out->n < LIMIT_STREAM_CHUNK) {
+        buf_clear(&row);
+        st = changes_next(f->reader, &row, &got, e);
+        if (st != ST_OK || !got)
+            break;
+        if (f->feed != FEED_CONTINUOUS && f->sent_row)
+            buf_str(out, ",\r\n");
+        buf_add(out, buf_slice(&row));
+        if (f->feed == FEED_CONTINUOUS)
+            buf_char(out, '\n');
+        f->sent_row = *some = true;
+    }
+    buf_free(&row);
+    return st;
+}
+
+static bool feed_over(const struct changes_feed *f, uint64_t now)
+{
+    if (changes_done(f->reader) || f->s.stopping || db_dropped(f->db))
+        return true;
+    if (!changes_at_end(f->reader))
+        return false;
+    if (f->feed == FEED_NORMAL || (f->feed == FEED_LONGPOLL && f->sent_row))
+        return true;
+    return !f->heartbeats && now >= f->ends_us;
+}
+
+static enum status changes_produce(struct stream *s, struct buf *out, enum stream_state *state,
+                                   struct err *e)
+{
+    struct changes_feed *f = (struct changes_feed *)(void *)s;
+    bool some = false, woken = f->begun;
+    uint64_t now;
+
+    if (!f->begun && f->feed != FEED_CONTINUOUS)
+        buf_str(out, "{\"results\":[\n");
+    f->begun = true;
+    TRY(write_rows(f, out, &some, e));
+    now = time_mono_us();
+    if (some)
+        f->ends_us = now + f->timeout_us;
+    if (feed_over(f, now)) {
+        write_end(f, out);
+        *state = STREAM_DONE;
+        return ST_OK;
+    }
+    if (!changes_at_end(f->reader)) {
+        *state = STREAM_MORE;
+        return ST_OK;
+    }
+    if (woken && !some && f->heartbeats && now >= s->deadline_us)
+        buf_char(out, '\n');
+    if (some || now >= s->deadline_us)
+        s->deadline_us = f->heartbeats ? now + f->heartbeat_us : f->ends_us;
+    s->since = changes_last_seq(f->reader);
+    *state = STREAM_WAIT;
+    return ST_OK;
+}
+
+static void changes_feed_free(struct stream *s)
+{
+    struct changes_feed *f = (struct changes_feed *)(void *)s;
+
+    changes_free(f->reader);
+}
+
+/* GET, POST /{db}/_changes */
+enum status h_changes(struct request *rq, struct reply *rp)
+{
+    struct changes_feed *f = arena_zalloc(rq->arena, sizeof(*f));
+
+    TRY(rq_db(rq, &f->db));
+    TRY(parse_changes(rq, f));
+    f->reader = changes_new(f->db, &f->opts);
+    f->ends_us = time_mono_us() + f->timeout_us;
+    f->s = (struct stream){
+        .produce = changes_produce, .free = changes_feed_free, .db = f->db, .deadline_us = 0};
+    rp->stream = &f->s;
+    return ST_OK;
+}

@@ -1,0 +1,212 @@
+/* http/h_db.c: the endpoints of a database as a whole. */
+#include "base/limits.h"
+#include "base/text.h"
+#include "http/handlers.h"
+
+static void put_start_time(struct arena *a, struct json *o, const struct db *db)
+{
+    json_put_str(a, o, "instance_start_time",
+                 arena_printf(a, "%llu", (unsigned long long)db_created_us(db)));
+}
+
+/* GET /{db} */
+enum status h_db_get(struct request *rq, struct reply *rp)
+{
+    struct arena *a = rq->arena;
+    struct json *o = json_object(a), *sizes = json_object(a), *cluster = json_object(a);
+    struct db_counts c;
+    struct db *db;
+    struct buf seq;
+
+    TRY(rq_db(rq, &db));
+    db_get_counts(db, &c);
+    buf_init(&seq, 64);
+    seq_write(&seq, db, c.update_seq);
+    json_put_str(a, o, "db_name", db_name(db));
+    json_put_str(a, o, "purge_seq", SLICE_LIT("0"));
+    json_put_str(a, o, "update_seq", arena_dup(a, buf_slice(&seq)));
+    buf_free(&seq);
+    json_put_i64(a, sizes, "file", (int64_t)db_file_bytes(db));
+    json_put_i64(a, sizes, "external", (int64_t)c.external_bytes);
+    json_put_i64(a, sizes, "active", (int64_t)c.external_bytes);
+    json_put(a, o, "sizes", sizes);
+    json_put(a, o, "props", json_object(a));
+    json_put_i64(a, o, "doc_del_count", (int64_t)c.deleted);
+    json_put_i64(a, o, "doc_count", (int64_t)c.docs);
+    json_put_i64(a, o, "disk_format_version", 1);
+    json_put_bool(a, o, "compact_running", false);
+    for (const char *const *k = (const char *const[]){"q", "n", "w", "r", NULL}; *k != NULL; k++)
+        json_put_i64(a, cluster, *k, 1);
+    json_put(a, o, "cluster", cluster);
+    put_start_time(a, o, db);
+    reply_json(rp, 200, o);
+    return ST_OK;
+}
+
+static enum status db_created(struct request *rq, struct reply *rp)
+{
+    struct commit_op *op = rq->batch.ops;
+
+    if (op->st != ST_OK) {
+        rq->err = op->err;
+        return op->st;
+    }
+    db_release(op->created);
+    reply_header(rp, "Location", arena_printf(rq->arena, "/%.*s", (int)rq->raw_path.n - 1,
+                                              rq->raw_path.p + 1));
+    reply_ok(rp, 201);
+    return ST_OK;
+}
+
+/* PUT /{db} */
+enum status h_db_put(struct request *rq, struct reply *rp)
+{
+    struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+
+    (void)rp;
+    TRY(db_name_check(rq_arg(rq, "db"), &rq->err));
+    op->kind = COMMIT_DB_CREATE;
+    op->docid = rq_arg(rq, "db");
+    rq_commit(rq, op, 1, db_created);
+    return ST_OK;
+}
+
+static enum status simple_done(struct request *rq, struct reply *rp)
+{
+    struct commit_op *op = rq->batch.ops;
+
+    if (op->st != ST_OK) {
+        rq->err = op->err;
+        return op->st;
+    }
+    reply_ok(rp, 200);
+    return ST_OK;
+}
+
+/* DELETE /{db}; ?rev= means that somebody meant a document. */
+enum status h_db_delete(struct request *rq, struct reply *rp)
+{
+    struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+
+    (void)rp;
+    if (rq_param(rq, "rev") != NULL)
+        return err_set(&rq->err, ST_BAD_REQUEST,
+                       "You tried to DELETE a database with a ?rev= parameter. Did you mean to "
+                       "DELETE a document instead?");
+    TRY(rq_db(rq, &op->db));
+    op->kind = COMMIT_DB_DROP;
+    op->docid = db_name(op->db);
+    rq_commit(rq, op, 1, simple_done);
+    return ST_OK;
+}
+
+/* POST /{db}/_ensure_full_commit: every acknowledged write is durable already. */
+enum status h_db_ensure_full_commit(struct request *rq, struct reply *rp)
+{
+    struct json *o = json_object(rq->arena);
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    json_put_bool(rq->arena, o, "ok", true);
+    put_start_time(rq->arena, o, db);
+    reply_json(rp, 201, o);
+    return ST_OK;
+}
+
+/* ---- security and revs_limit: one record holds both ---- */
+
+static enum status change_props(struct request *rq, struct db *db, struct slice security,
+                                uint32_t revs_limit)
+{
+    struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+
+    op->kind = COMMIT_DB_PROPS;
+    op->db = db;
+    op->docid = db_name(db);
+    op->security = security;
+    op->revs_limit = revs_limit;
+    rq_commit(rq, op, 1, simple_done);
+    return ST_OK;
+}
+
+enum status h_db_security_get(struct request *rq, struct reply *rp)
+{
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    buf_add(&rp->body, db_security(db, rq->arena));
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+static bool all_strings(struct arena *a, const struct json *list)
+{
+    if (!json_is(list, JSON_ARRAY))
+        return false;
+    list = json_unpack(a, list);
+    for (const struct json *v = list->first; v != NULL; v = v->next)
+        if (v->type != JSON_STRING)
+            return false;
+    return true;
+}
+
+static enum status check_group(struct request *rq, const struct json *sec, const char *name)
+{
+    const struct json *g = json_get(sec, name);
+
+    if (g == NULL)
+        return ST_OK;
+    if (g->type != JSON_OBJECT)
+        return err_set(&rq->err, ST_BAD_REQUEST, "%s must be a JSON object", name);
+    for (const char *const *k = (const char *const[]){"names", "roles", NULL}; *k != NULL; k++)
+        if (json_get(g, *k) != NULL && !all_strings(rq->arena, json_get(g, *k)))
+            return err_set(&rq->err, ST_BAD_REQUEST, "%s.%s must be a JSON list of strings", name,
+                           *k);
+    return ST_OK;
+}
+
+enum status h_db_security_put(struct request *rq, struct reply *rp)
+{
+    const struct json *sec;
+    struct db *db;
+    struct buf text;
+    struct slice s;
+
+    (void)rp;
+    TRY(rq_db(rq, &db));
+    TRY(rq_object(rq, &sec));
+    if (rq->body.n > LIMIT_SECURITY_BYTES)
+        return err_set(&rq->err, ST_TOO_LARGE, "the security object is too large");
+    TRY(check_group(rq, sec, "admins"));
+    TRY(check_group(rq, sec, "members"));
+    buf_init(&text, LIMIT_SECURITY_BYTES);
+    json_write(&text, sec);
+    s = arena_dup(rq->arena, buf_slice(&text));
+    buf_free(&text);
+    return change_props(rq, db, s, db_revs_limit(db));
+}
+
+enum status h_db_revs_limit_get(struct request *rq, struct reply *rp)
+{
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    buf_u64(&rp->body, db_revs_limit(db));
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+enum status h_db_revs_limit_put(struct request *rq, struct reply *rp)
+{
+    const struct json *v;
+    struct db *db;
+    int64_t n;
+
+    (void)rp;
+    TRY(rq_db(rq, &db));
+    TRY(rq_json(rq, &v));
+    if (!json_int(v, &n) || n < 1 || n > LIMIT_REVS_PATH)
+        return err_set(&rq->err, ST_BAD_REQUEST, "revs_limit must be an integer from 1 to %d",
+                       LIMIT_REVS_PATH);
+    return change_props(rq, db, db_security(db, rq->arena), (uint32_t)n);
+}

@@ -1,0 +1,271 @@
+/* http/h_doc.c: the endpoints of one document, _design and _local ones included. */
+#include "base/text.h"
+#include "couch/doc_read.h"
+#include "couch/doc_write.h"
+#include "http/handlers.h"
+
+static bool is_local(struct slice id)
+{
+    return slice_starts(id, SLICE_LIT("_local/"));
+}
+
+static struct slice local_part(struct slice id)
+{
+    return slice_of(id.p + 7, id.n - 7);
+}
+
+/* ---- GET ---- */
+
+struct get_opts {
+    struct doc_read_opts read;
+    struct slice rev;
+    bool latest, plain; /* plain: no option that changes what a revision looks like */
+    const struct json *open_revs;
+    bool open_all;
+};
+
+static enum status parse_atts_since(struct request *rq, struct doc_read_opts *o)
+{
+    const struct json *v, *item;
+    struct rev *revs;
+
+    TRY(rq_json_param(rq, "atts_since", &v));
+    if (v == NULL)
+        return ST_OK;
+    if (v->type != JSON_ARRAY)
+        return err_set(&rq->err, ST_BAD_REQUEST, "atts_since must be a JSON list");
+    v = json_unpack(rq->arena, v);
+    revs = arena_array(rq->arena, (size_t)v->count + 1, sizeof(*revs));
+    for (item = v->first; item != NULL; item = item->next) {
+        if (item->type != JSON_STRING)
+            return err_set(&rq->err, ST_BAD_REQUEST, "Invalid rev format");
+        TRY(rev_parse(rq->arena, item->text, &revs[o->natts_since++], &rq->err));
+    }
+    o->atts_since = revs;
+    o->has_atts_since = true;
+    o->attachments = true;
+    return ST_OK;
+}
+
+static enum status parse_read_opts(struct request *rq, struct doc_read_opts *o)
+{
+    bool meta = false;
+
+    TRY(rq_bool(rq, "revs", &o->revs));
+    TRY(rq_bool(rq, "revs_info", &o->revs_info));
+    TRY(rq_bool(rq, "conflicts", &o->conflicts));
+    TRY(rq_bool(rq, "deleted_conflicts", &o->deleted_conflicts));
+    TRY(rq_bool(rq, "local_seq", &o->local_seq));
+    TRY(rq_bool(rq, "attachments", &o->attachments));
+    TRY(rq_bool(rq, "att_encoding_info", &o->att_encoding_info));
+    TRY(rq_bool(rq, "meta", &meta));
+    if (meta)
+        o->revs_info = o->conflicts = o->deleted_conflicts = true;
+    return parse_atts_since(rq, o);
+}
+
+static enum status parse_open_revs(struct request *rq, struct get_opts *o)
+{
+    const struct slice *v = rq_param(rq, "open_revs");
+
+    if (v == NULL)
+        return ST_OK;
+    if (slice_eq(*v, SLICE_LIT("all")) || slice_eq(*v, SLICE_LIT("\"all\""))) {
+        o->open_all = true;
+        return ST_OK;
+    }
+    TRY(rq_json_param(rq, "open_revs", &o->open_revs));
+    if (o->open_revs->type != JSON_ARRAY)
+        return err_set(&rq->err, ST_BAD_REQUEST, "`open_revs` must be `all` or a JSON list");
+    return ST_OK;
+}
+
+static enum status parse_get(struct request *rq, struct get_opts *o)
+{
+    const struct slice *rev = rq_param(rq, "rev");
+
+    TRY(parse_read_opts(rq, &o->read));
+    TRY(rq_bool(rq, "latest", &o->latest));
+    TRY(parse_open_revs(rq, o));
+    if (rev != NULL && !o->latest) /* CouchDB: latest with a plain rev serves the winner */
+        o->rev = *rev;
+    o->plain = !o->read.revs && !o->read.revs_info && !o->read.conflicts &&
+               !o->read.deleted_conflicts && !o->read.local_seq && !o->read.attachments;
+    return ST_OK;
+}
+
+static enum status get_open_revs(struct request *rq, struct reply *rp, struct db *db,
+                                 const struct get_opts *o)
+{
+    struct slice *revs = NULL;
+    uint32_t n = 0;
+
+    if (!o->open_all) {
+        const struct json *list = json_unpack(rq->arena, o->open_revs);
+
+        revs = arena_array(rq->arena, (size_t)list->count + 1, sizeof(*revs));
+        for (const struct json *v = list->first; v != NULL; v = v->next) {
+            if (v->type != JSON_STRING)
+                return err_set(&rq->err, ST_BAD_REQUEST, "Invalid rev format");
+            revs[n++] = v->text;
+        }
+    }
+    TRY(doc_open_revs(db, rq_arg(rq, "docid"), revs, n, o->open_all, o->latest, &o->read, rq->arena,
+                      &rp->body, &rq->err));
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+static enum status get_local(struct request *rq, struct reply *rp, struct db *db)
+{
+    struct rev rev;
+
+    TRY(doc_local_read(db, local_part(rq_arg(rq, "docid")), rq->arena, &rp->body, &rev, &rq->err));
+    reply_etag(rp, rev_text(rq->arena, &rev));
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+static bool etag_matches(struct request *rq, struct slice rev)
+{
+    struct slice v = slice_trim(rq_header(rq, "If-None-Match"));
+
+    if (v.n > 2 && v.p[0] == 'W' && v.p[1] == '/')
+        v = slice_of(v.p + 2, v.n - 2);
+    return v.n == rev.n + 2 && v.p[0] == '"' && memcmp(v.p + 1, rev.p, rev.n) == 0;
+}
+
+/* GET /{db}/{docid} */
+enum status h_doc_get(struct request *rq, struct reply *rp)
+{
+    struct get_opts o = {.plain = true};
+    struct docinfo info;
+    struct slice rev;
+    struct db *db;
+    int node;
+
+    TRY(rq_db(rq, &db));
+    if (is_local(rq_arg(rq, "docid")))
+        return get_local(rq, rp, db);
+    if (rq->nparams != 0)
+        TRY(parse_get(rq, &o));
+    if (o.open_all || o.open_revs != NULL)
+        return get_open_revs(rq, rp, db, &o);
+    TRY(doc_find(db, rq_arg(rq, "docid"), o.rev, rq->arena, &info, &node, &rq->err));
+    rev = rev_text(rq->arena, &info.tree.nodes[node].rev);
+    if (o.plain && etag_matches(rq, rev)) {
+        reply_etag(rp, rev);
+        rp->code = 304;
+        return ST_OK;
+    }
+    TRY(doc_write_json(db, rq_arg(rq, "docid"), &info, node, &o.read, rq->arena, &rp->body,
+                       &rq->err));
+    if (o.plain)
+        reply_etag(rp, rev);
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+/* ---- writing ---- */
+
+void reply_written(struct request *rq, struct reply *rp, const struct commit_op *op)
+{
+    struct slice id = doc_op_id(rq->arena, op), rev = doc_op_rev(rq->arena, op);
+    struct slice name = db_name(op->db);
+    struct buf where;
+
+    buf_str(&rp->body, "{\"ok\":true,\"id\":");
+    json_write_str(&rp->body, id);
+    buf_str(&rp->body, ",\"rev\":");
+    json_write_str(&rp->body, rev);
+    buf_char(&rp->body, '}');
+    buf_init(&where, 4 * (id.n + name.n) + 8);
+    buf_char(&where, '/');
+    percent_encode(&where, name);
+    buf_char(&where, '/');
+    percent_encode(&where, id);
+    if (op->kind == COMMIT_DOC) {
+        reply_header(rp, "Location", buf_slice(&where));
+        reply_etag(rp, rev);
+    }
+    buf_free(&where);
+}
+
+static enum status write_outcome(struct request *rq, struct reply *rp, unsigned code)
+{
+    struct commit_op *op = rq->batch.ops;
+
+    if (op->st != ST_OK) {
+        rq->err = op->err;
+        return op->st;
+    }
+    reply_written(rq, rp, op);
+    reply_body(rp, code);
+    return ST_OK;
+}
+
+static enum status doc_created(struct request *rq, struct reply *rp)
+{
+    return write_outcome(rq, rp, 201);
+}
+
+static enum status doc_deleted(struct request *rq, struct reply *rp)
+{
+    return write_outcome(rq, rp, 200);
+}
+
+/* WRITE PATH 3/8: request to struct doc_edit. */
+static enum status edit(struct request *rq, struct doc_edit *ed, handler_fn next)
+{
+    struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    ed->new_edits = true;
+    TRY(rq_bool(rq, "new_edits", &ed->new_edits));
+    TRY(rq_rev(rq, &ed->rev));
+    TRY(doc_edit_prepare(db, rq->arena, ed, op, &rq->err));
+    rq_commit(rq, op, 1, next);
+    return ST_OK;
+}
+
+static enum status doc_body(struct request *rq, const struct json **doc)
+{
+    struct slice ct = rq_header(rq, "Content-Type");
+
+    if (ct.n >= 10 && slice_ieq(slice_of(ct.p, 10), SLICE_LIT("multipart/")))
+        return err_set(&rq->err, ST_NOT_IMPLEMENTED, "multipart bodies are not supported yet");
+    TRY(rq_json(rq, doc));
+    if ((*doc)->type != JSON_OBJECT)
+        return err_set(&rq->err, ST_BAD_REQUEST, "Document must be a JSON object");
+    return ST_OK;
+}
+
+/* PUT /{db}/{docid} */
+enum status h_doc_put(struct request *rq, struct reply *rp)
+{
+    struct doc_edit ed = {.id = rq_arg(rq, "docid")};
+
+    (void)rp;
+    TRY(doc_body(rq, &ed.doc));
+    return edit(rq, &ed, doc_created);
+}
+
+/* POST /{db} */
+enum status h_doc_post(struct request *rq, struct reply *rp)
+{
+    struct doc_edit ed = {0};
+
+    (void)rp;
+    TRY(doc_body(rq, &ed.doc));
+    return edit(rq, &ed, doc_created);
+}
+
+/* DELETE /{db}/{docid} */
+enum status h_doc_delete(struct request *rq, struct reply *rp)
+{
+    struct doc_edit ed = {.id = rq_arg(rq, "docid"), .delete_it = true};
+
+    (void)rp;
+    return edit(rq, &ed, doc_deleted);
+}

@@ -1,0 +1,171 @@
+/* http/h_server.c: the endpoints of the server itself. */
+#include "base/limits.h"
+#include "base/text.h"
+#include "couch/doc_write.h"
+#include "http/handlers.h"
+#include "repl/repl.h"
+#include "vector/vector.h"
+#include "version.h"
+
+/* GET /: PouchDB makes replication ids from uuid. */
+enum status h_root(struct request *rq, struct reply *rp)
+{
+    struct arena *a = rq->arena;
+    struct json *o = json_object(a), *features = json_array(a), *vendor = json_object(a);
+
+    json_put_cstr(a, o, "couchdb", "Welcome");
+    json_put_cstr(a, o, "version", COUCHDB_COMPAT_VERSION);
+    json_put_cstr(a, o, "git_sha", DIVAN_VERSION);
+    json_put_cstr(a, o, "uuid", store_uuid(rq->svc->store));
+    json_add(a, features, json_str(a, SLICE_LIT("vector")));
+    json_put(a, o, "features", features);
+    json_put_cstr(a, vendor, "name", "Divan");
+    json_put_cstr(a, vendor, "version", DIVAN_VERSION);
+    json_put(a, o, "vendor", vendor);
+    reply_json(rp, 200, o);
+    return ST_OK;
+}
+
+/* GET /_up: 404 while the store does not write, with the reason. */
+enum status h_up(struct request *rq, struct reply *rp)
+{
+    struct arena *a = rq->arena;
+    const char *trouble = store_trouble(rq->svc->store);
+    struct json *o = json_object(a);
+
+    json_put_cstr(a, o, "status", trouble[0] == '\0' ? "ok" : "maintenance_mode");
+    if (trouble[0] != '\0')
+        json_put_cstr(a, o, "reason", trouble);
+    json_put(a, o, "seeds", json_object(a));
+    reply_json(rp, trouble[0] == '\0' ? 200 : 404, o);
+    return ST_OK;
+}
+
+/* GET /_uuids?count=N */
+enum status h_uuids(struct request *rq, struct reply *rp)
+{
+    uint64_t count = 1;
+    char uuid[33];
+
+    TRY(rq_u64(rq, "count", &count));
+    if (count > LIMIT_UUIDS)
+        return err_set(&rq->err, ST_BAD_REQUEST, "count parameter too large");
+    buf_str(&rp->body, "{\"uuids\":[");
+    for (uint64_t i = 0; i < count; i++) {
+        doc_uuid(uuid);
+        buf_printf(&rp->body, "%s\"%s\"", i != 0 ? "," : "", uuid);
+    }
+    buf_str(&rp->body, "]}");
+    reply_header(rp, "Pragma", SLICE_LIT("no-cache"));
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+struct db_range {
+    struct slice start, end;
+    bool has_start, has_end, inclusive, descending;
+    uint64_t limit, skip;
+};
+
+static enum status range_key(struct request *rq, const char *name, const char *alias,
+                             struct slice *out, bool *has)
+{
+    const struct json *v;
+
+    TRY(rq_json_param(rq, name, &v));
+    if (v == NULL)
+        TRY(rq_json_param(rq, alias, &v));
+    if (v == NULL)
+        return ST_OK;
+    if (v->type != JSON_STRING)
+        return err_word(&rq->err, ST_BAD_REQUEST, "query_parse_error", "%s must be a string", name);
+    *out = v->text;
+    *has = true;
+    return ST_OK;
+}
+
+static bool in_range(const struct db_range *r, struct slice name)
+{
+    struct slice lo = r->descending ? r->end : r->start, hi = r->descending ? r->start : r->end;
+    bool has_lo = r->descending ? r->has_end : r->has_start;
+    bool has_hi = r->descending ? r->has_start : r->has_end;
+    int c;
+
+    if (has_lo) {
+        c = slice_cmp(name, lo);
+        if (c < 0 || (c == 0 && r->descending && !r->inclusive))
+            return false;
+    }
+    if (has_hi) {
+        c = slice_cmp(name, hi);
+        if (c > 0 || (c == 0 && !r->descending && !r->inclusive))
+            return false;
+    }
+    return true;
+}
+
+/* GET /_all_dbs */
+enum status h_all_dbs(struct request *rq, struct reply *rp)
+{
+    struct db_range r = {.inclusive = true, .limit = UINT64_MAX};
+    struct json *list = json_array(rq->arena);
+    struct slice *names;
+    size_t n;
+
+    TRY(range_key(rq, "startkey", "start_key", &r.start, &r.has_start));
+    TRY(range_key(rq, "endkey", "end_key", &r.end, &r.has_end));
+    TRY(rq_bool(rq, "inclusive_end", &r.inclusive));
+    TRY(rq_bool(rq, "descending", &r.descending));
+    TRY(rq_u64(rq, "limit", &r.limit));
+    TRY(rq_u64(rq, "skip", &r.skip));
+    TRY(db_list(rq->svc->store, rq->arena, &names, &n, &rq->err));
+    for (size_t i = 0; i < n && r.limit != 0; i++) {
+        struct slice name = names[r.descending ? n - 1 - i : i];
+
+        if (!in_range(&r, name))
+            continue;
+        if (r.skip != 0) {
+            r.skip--;
+            continue;
+        }
+        json_add(rq->arena, list, json_str(rq->arena, name));
+        r.limit--;
+    }
+    reply_json(rp, 200, list);
+    return ST_OK;
+}
+
+/* GET /_session: who the server takes the caller for. */
+enum status h_session(struct request *rq, struct reply *rp)
+{
+    struct arena *a = rq->arena;
+    struct json *o = json_object(a), *ctx = json_object(a), *roles = json_array(a);
+    struct json *info = json_object(a), *handlers = json_array(a);
+
+    json_put_bool(a, o, "ok", true);
+    json_put(a, ctx, "name", rq->user.name.n != 0 ? json_str(a, rq->user.name) : json_null(a));
+    if (rq->user.admin)
+        json_add(a, roles, json_str(a, SLICE_LIT("_admin")));
+    json_put(a, ctx, "roles", roles);
+    json_put(a, o, "userCtx", ctx);
+    json_add(a, handlers, json_str(a, SLICE_LIT("default")));
+    json_put(a, info, "authentication_handlers", handlers);
+    if (rq->user.by != NULL)
+        json_put_cstr(a, info, "authenticated", rq->user.by);
+    json_put(a, o, "info", info);
+    reply_json(rp, 200, o);
+    return ST_OK;
+}
+
+/* GET /_active_tasks */
+enum status h_active_tasks(struct request *rq, struct reply *rp)
+{
+    unsigned n = 0;
+
+    buf_char(&rp->body, '[');
+    repl_tasks(rq->svc->repl, &rp->body, &n);
+    vectors_tasks(rq->svc->vectors, &rp->body, &n);
+    buf_char(&rp->body, ']');
+    reply_body(rp, 200);
+    return ST_OK;
+}

@@ -1,0 +1,116 @@
+/* http/reply.c: answers, and the one table from a status to what a client sees of it. */
+#include "http/reply.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "http/stream.h"
+
+static const struct {
+    unsigned code;
+    const char *word;
+} table[] = {
+    [ST_OK] = {200, "ok"},
+    [ST_NOT_FOUND] = {404, "not_found"},
+    [ST_CONFLICT] = {409, "conflict"},
+    [ST_EXISTS] = {412, "file_exists"},
+    [ST_MISSING_STUB] = {412, "missing_stub"},
+    [ST_BAD_REQUEST] = {400, "bad_request"},
+    [ST_UNAUTHORIZED] = {401, "unauthorized"},
+    [ST_FORBIDDEN] = {403, "forbidden"},
+    [ST_METHOD] = {405, "method_not_allowed"},
+    [ST_NOT_ACCEPTABLE] = {406, "not_acceptable"},
+    [ST_TOO_LARGE] = {413, "too_large"},
+    [ST_URI_TOO_LONG] = {414, "too_long"},
+    [ST_MEDIA_TYPE] = {415, "bad_content_type"},
+    [ST_RANGE] = {416, "requested_range_not_satisfiable"},
+    [ST_TIMEOUT] = {500, "timeout"},
+    [ST_NOT_IMPLEMENTED] = {501, "not_implemented"},
+    [ST_UPSTREAM] = {502, "bad_gateway"},
+    [ST_UNAVAILABLE] = {503, "service_unavailable"},
+    [ST_NO_SPACE] = {507, "insufficient_storage"},
+    [ST_TORN] = {500, "internal_server_error"},
+    [ST_CORRUPT] = {500, "internal_server_error"},
+    [ST_IO] = {500, "internal_server_error"},
+    [ST_INTERNAL] = {500, "internal_server_error"},
+};
+_Static_assert(sizeof(table) / sizeof(table[0]) == ST_COUNT, "every status has a row");
+
+unsigned status_code(enum status st)
+{
+    return table[st].code;
+}
+
+const char *status_word(enum status st)
+{
+    return table[st].word;
+}
+
+void reply_init(struct reply *rp, struct arena *a)
+{
+    *rp = (struct reply){.arena = a, .code = 200};
+    buf_init(&rp->body, (size_t)LIMIT_REQUEST_BYTES * 4);
+}
+
+void reply_fini(struct reply *rp)
+{
+    buf_free(&rp->body);
+    if (rp->stream != NULL)
+        rp->stream->free(rp->stream);
+    rp->stream = NULL;
+}
+
+void reply_header(struct reply *rp, const char *name, struct slice value)
+{
+    struct reply_header *h = arena_alloc(rp->arena, sizeof(*h));
+    char *v = arena_alloc(rp->arena, value.n + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < value.n; i++)
+        if ((unsigned char)value.p[i] >= ' ')
+            v[n++] = value.p[i];
+    v[n] = '\0';
+    *h = (struct reply_header){.name = name, .value = v, .next = rp->headers};
+    rp->headers = h;
+}
+
+void reply_etag(struct reply *rp, struct slice tag)
+{
+    reply_header(rp, "ETag", arena_printf(rp->arena, "\"%.*s\"", (int)tag.n, tag.p));
+}
+
+void reply_json(struct reply *rp, unsigned code, const struct json *v)
+{
+    rp->code = code;
+    json_write(&rp->body, v);
+    buf_char(&rp->body, '\n');
+}
+
+void reply_body(struct reply *rp, unsigned code)
+{
+    rp->code = code;
+    buf_char(&rp->body, '\n');
+}
+
+void reply_ok(struct reply *rp, unsigned code)
+{
+    buf_str(&rp->body, "{\"ok\":true}");
+    reply_body(rp, code);
+}
+
+void reply_error_members(struct buf *b, enum status st, const struct err *e)
+{
+    buf_str(b, "\"error\":");
+    json_write_str(b, slice_str(e->word != NULL ? e->word : table[st].word));
+    buf_str(b, ",\"reason\":");
+    json_write_str(b, slice_str(e->reason));
+}
+
+void reply_error(struct reply *rp, enum status st, const struct err *e)
+{
+    ASSERT(st != ST_OK && st < ST_COUNT);
+    buf_clear(&rp->body);
+    buf_char(&rp->body, '{');
+    reply_error_members(&rp->body, st, e);
+    buf_char(&rp->body, '}');
+    reply_body(rp, table[st].code);
+}

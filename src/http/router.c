@@ -1,0 +1,238 @@
+/* http/router.c: target parsing, route matching, rights. Pure but for opening the database whose
+ * members the rights speak of. */
+#include "http/router.h"
+
+#include "base/text.h"
+#include "couch/doc_write.h"
+
+/* ---- target ---- */
+
+static enum status bad_escape(struct request *rq)
+{
+    return err_word(&rq->err, ST_BAD_REQUEST, "bad_request", "invalid_url_encoding");
+}
+
+static uint32_t count_char(struct slice s, char c)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++)
+        n += s.p[i] == c;
+    return n;
+}
+
+static struct slice cut(struct slice *rest, char sep)
+{
+    const char *at = rest->n != 0 ? memchr(rest->p, sep, rest->n) : NULL;
+    struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
+
+    *rest = at != NULL ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(NULL, 0);
+    return head;
+}
+
+/* "_design/x" and "_local/x" are one document id although a raw slash parts them. */
+static void join_special(struct request *rq)
+{
+    struct slice *s = rq->seg;
+
+    if (rq->nseg < 3 || s[2].n == 0)
+        return;
+    if (!slice_eq(s[1], SLICE_LIT("_design")) && !slice_eq(s[1], SLICE_LIT("_local")))
+        return;
+    s[1] = arena_printf(rq->arena, "%.*s/%.*s", (int)s[1].n, s[1].p, (int)s[2].n, s[2].p);
+    for (uint32_t i = 2; i + 1 < rq->nseg; i++)
+        s[i] = s[i + 1];
+    rq->nseg--;
+}
+
+static enum status parse_path(struct request *rq, struct slice path)
+{
+    rq->raw_path = path;
+    if (path.n == 0 || path.p[0] != '/')
+        return bad_escape(rq);
+    path = slice_of(path.p + 1, path.n - 1);
+    while (path.n != 0 && path.p[path.n - 1] == '/') /* GET /db/ is GET /db */
+        path.n--;
+    rq->seg = arena_array(rq->arena, (size_t)count_char(path, '/') + 1, sizeof(rq->seg[0]));
+    while (path.p != NULL && (path.n != 0 || rq->nseg != 0)) {
+        struct slice *seg = &rq->seg[rq->nseg];
+
+        if (!percent_decode(rq->arena, cut(&path, '/'), true, seg))
+            return bad_escape(rq);
+        if (seg->n != 0 && memchr(seg->p, '\0', seg->n) != NULL)
+            return err_set(&rq->err, ST_BAD_REQUEST, "a NUL in the path");
+        rq->nseg++;
+    }
+    join_special(rq);
+    return ST_OK;
+}
+
+static enum status parse_query(struct request *rq, struct slice query)
+{
+    if (query.n == 0)
+        return ST_OK;
+    rq->params = arena_array(rq->arena, (size_t)count_char(query, '&') + 1, sizeof(rq->params[0]));
+    while (query.n != 0) {
+        struct slice value = cut(&query, '&');
+        struct slice name = cut(&value, '=');
+        struct param *p = &rq->params[rq->nparams];
+
+        if (name.n == 0 && value.n == 0)
+            continue;
+        if (!percent_decode(rq->arena, name, true, &p->name) ||
+            !percent_decode(rq->arena, value, true, &p->value))
+            return bad_escape(rq);
+        rq->nparams++;
+    }
+    return ST_OK;
+}
+
+enum status request_parse(struct request *rq, struct slice uri)
+{
+    struct slice query = uri;
+    struct slice path = cut(&query, '?');
+
+    TRY(parse_path(rq, path));
+    return parse_query(rq, query);
+}
+
+/* ---- routes ---- */
+
+static bool is_placeholder(struct slice pat)
+{
+    return pat.n > 2 && pat.p[0] == '{';
+}
+
+static void add_arg(struct request *rq, struct slice pat, struct slice value)
+{
+    rq->arg_names[rq->nargs] = slice_of(pat.p + 1, pat.n - 2);
+    rq->args[rq->nargs++] = value;
+}
+
+/* The rest of the segments joined by slashes: attachment names may hold them. */
+static struct slice join_rest(struct request *rq, uint32_t from)
+{
+    struct slice s = rq->seg[from];
+
+    for (uint32_t i = from + 1; i < rq->nseg; i++)
+        s = arena_printf(rq->arena, "%.*s/%.*s", (int)s.n, s.p, (int)rq->seg[i].n, rq->seg[i].p);
+    return s;
+}
+
+/* A name that starts with '_' is no database but for CouchDB's three. */
+static bool may_be_db(struct slice s)
+{
+    return s.n != 0 && (s.p[0] != '_' || slice_eq(s, SLICE_LIT("_users")) ||
+                        slice_eq(s, SLICE_LIT("_replicator")) ||
+                        slice_eq(s, SLICE_LIT("_global_changes")));
+}
+
+/* Endpoints of a database start with '_', so that no method on them falls through to documents. */
+static bool may_be_docid(struct slice s)
+{
+    return s.n == 0 || s.p[0] != '_' || slice_starts(s, SLICE_LIT("_design/")) ||
+           slice_starts(s, SLICE_LIT("_local/"));
+}
+
+static bool matches(struct request *rq, const struct route *r)
+{
+    struct slice pat = slice_str(r->pattern + 1);
+    uint32_t i = 0;
+
+    rq->nargs = 0;
+    if (pat.n == 0)
+        return rq->nseg == 0;
+    while (pat.n != 0) {
+        struct slice part = cut(&pat, '/');
+
+        if (i >= rq->nseg)
+            return false;
+        if (slice_eq(part, SLICE_LIT("{att*}"))) {
+            add_arg(rq, SLICE_LIT("{att}"), join_rest(rq, i));
+            return true;
+        }
+        if (slice_eq(part, SLICE_LIT("{db}")) && !may_be_db(rq->seg[i]))
+            return false;
+        if (slice_eq(part, SLICE_LIT("{docid}")) && !may_be_docid(rq->seg[i]))
+            return false;
+        if (is_placeholder(part))
+            add_arg(rq, part, rq->seg[i]);
+        else if (!slice_eq(part, rq->seg[i]))
+            return false;
+        i++;
+    }
+    return i == rq->nseg;
+}
+
+static bool method_in(enum method m, unsigned methods)
+{
+    return ((unsigned)m & methods) != 0 || (m == M_HEAD && (methods & M_GET) != 0);
+}
+
+static enum status check_content_type(struct request *rq)
+{
+    struct slice ct = rq_header(rq, "Content-Type");
+    struct slice type = cut(&ct, ';');
+
+    if (rq->method != M_POST || !rq->route->json_body)
+        return ST_OK;
+    if (slice_ieq(slice_trim(type), SLICE_LIT("application/json")))
+        return ST_OK;
+    return err_set(&rq->err, ST_MEDIA_TYPE, "Content-Type must be application/json");
+}
+
+enum status router_find(struct request *rq)
+{
+    bool path_known = false;
+
+    for (size_t i = 0; i < routes_count; i++) {
+        if (!matches(rq, &routes[i]))
+            continue;
+        path_known = true;
+        if (!method_in(rq->method, routes[i].methods))
+            continue;
+        rq->route = &routes[i];
+        return check_content_type(rq);
+    }
+    if (!path_known && rq->nseg == 2 && rq->method == M_PUT && may_be_db(rq->seg[0]))
+        TRY(doc_id_check(rq->seg[1], &rq->err)); /* PUT /db/_x: the reason is the id */
+    if (path_known)
+        return err_set(&rq->err, ST_METHOD, "Only %s allowed", router_allow(rq).p);
+    return err_set(&rq->err, ST_NOT_FOUND, "missing");
+}
+
+struct slice router_allow(struct request *rq)
+{
+    static const struct {
+        enum method m;
+        const char *name;
+    } names[] = {{M_DELETE, "DELETE"}, {M_GET, "GET"},   {M_HEAD, "HEAD"},
+                 {M_POST, "POST"},     {M_PUT, "PUT"}};
+    unsigned methods = 0;
+    struct slice s = SLICE_LIT("");
+
+    for (size_t i = 0; i < routes_count; i++) {
+        if (matches(rq, &routes[i]))
+            methods |= routes[i].methods;
+    }
+    if ((methods & M_GET) != 0)
+        methods |= M_HEAD;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if ((methods & (unsigned)names[i].m) != 0)
+            s = arena_printf(rq->arena, "%.*s%s%s", (int)s.n, s.p, s.n != 0 ? "," : "",
+                             names[i].name);
+    return s;
+}
+
+/* ---- rights ---- */
+
+/* Until accounts come there are two kinds of people: server admins, who may do all, and everybody
+ * else, who may do what needs no right. Databases are made for admins only (CouchDB's default). */
+enum status router_authorize(struct request *rq)
+{
+    if (rq->route->need == NEED_NONE || rq->user.admin)
+        return ST_OK;
+    if (rq->user.name.n == 0)
+        return err_set(&rq->err, ST_UNAUTHORIZED, "You are not authorized to access this db.");
+    return err_set(&rq->err, ST_FORBIDDEN, "You are not allowed to access this db.");
+}
