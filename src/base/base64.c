@@ -1,6 +1,6 @@
 /* base/base64.c: base64 in both alphabets. Decoding looks four bytes up at a time and tests the
- * four results together: 255 marks a byte outside the alphabet, which no valid value reaches. Bits left
- * over in the last character are ignored, as CouchDB does. Threads: any. */
+ * four results together: 255 marks a byte outside the alphabet, which no valid value reaches. Bits
+ * left over in the last character are ignored, as CouchDB does. Threads: any. */
 #include "base/text.h"
 
 /* clang-format off */

@@ -73,7 +73,9 @@ bool pbkdf2(const char *prf, struct slice password, struct slice salt, unsigned 
         mac = GNUTLS_MAC_SHA512;
     else
         return false;
-    return gnutls_pbkdf2(mac, &key, &seed, iterations, out, out_len) == 0;
+    /* nettle aborts the process at 0 */
+    return iterations != 0 && out_len != 0 &&
+           gnutls_pbkdf2(mac, &key, &seed, iterations, out, out_len) == 0;
 }
 
 void random_bytes(void *out, size_t n)

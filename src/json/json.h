@@ -8,7 +8,8 @@
  *    element nodes, just its count and its text (json_floats reads it). A vector of 1,536 numbers
  *    costs one node.
  * 4. Lone surrogates, invalid UTF-8, nesting deeper than LIMIT_JSON_DEPTH and anything but
- *    whitespace after the value are ST_BAD_REQUEST.
+ *    whitespace after the value are ST_BAD_REQUEST. More than LIMIT_JSON_BYTES of text or
+ *    LIMIT_JSON_NODES values (a packed array is one) are ST_TOO_LARGE.
  * Threads: a value has no locks; sharing a finished one between threads is fine.
  */
 #ifndef JSON_JSON_H
@@ -33,8 +34,11 @@ enum json_type {
 struct json {
     enum json_type type;
     bool packed;        /* array of numbers without nodes, see 3 */
+    bool dup;           /* a duplicate name was seen in it or below */
+    bool blank;         /* raw may hold whitespace outside strings */
+    bool attached;      /* parsed, or already a member or element of another value */
     uint32_t count;     /* elements or members */
-    struct slice text;  /* string: decoded bytes; number: its digits */
+    struct slice text;  /* string: decoded bytes; number: its digits; packed: same as raw */
     struct slice raw;   /* as it came, borrowed from the input; empty for built values */
     struct slice key;   /* decoded name, when a member of an object */
     struct json *first; /* children, in order; NULL when packed or none */
@@ -61,7 +65,8 @@ static inline bool json_is(const struct json *v, enum json_type t)
     return v != NULL && v->type == t;
 }
 bool json_bool(const struct json *v, bool *out); /* false when v is no boolean */
-bool json_int(const struct json *v, int64_t *out); /* false unless an integer that fits (1.0 is no) */
+/* false unless an integer that fits (1.0 is no) */
+bool json_int(const struct json *v, int64_t *out);
 double json_double(const struct json *v);          /* of a number; may be infinite (1e400) */
 /* The first n numbers of a packed or ordinary array of numbers as float32. false when an element
  * is no number, is not finite as float32, or the count is not n. *bad: index of the offender. */
@@ -75,8 +80,11 @@ struct json *json_null(struct arena *a);
 struct json *json_boolean(struct arena *a, bool b);
 struct json *json_str(struct arena *a, struct slice s);
 struct json *json_i64(struct arena *a, int64_t v);
-struct json *json_num(struct arena *a, double v);         /* shortest digits that read back */
-struct json *json_raw(struct arena *a, struct slice raw); /* text known to be valid JSON */
+/* The shortest digits that read back: 1.0 is 1. null when v is not finite: JSON cannot say it. */
+struct json *json_num(struct arena *a, double v);
+/* Text known to be valid JSON, for writing: its type is right, but it shows no children. */
+struct json *json_raw(struct arena *a, struct slice raw);
+/* Names are not looked up first: put each name once. */
 void json_put(struct arena *a, struct json *obj, const char *name, const struct json *v);
 void json_put_key(struct arena *a, struct json *obj, struct slice name, const struct json *v);
 void json_put_str(struct arena *a, struct json *obj, const char *name, struct slice s);
@@ -93,7 +101,9 @@ void json_write_str(struct buf *b, struct slice s); /* quoted and escaped */
 void json_write_num(struct buf *b, double v);
 
 /* ---- order ---- */
-/* CouchDB's collation (couchdb-surface.md E): null < false < true < numbers < strings < arrays <
- * objects; strings by code point order over the ASCII order of E.2 until ICU comes. */
+/* CouchDB's collation: null < false < true < numbers < strings < arrays < objects. Numbers by
+ * value, integers exactly; strings by ICU's root collation, where different bytes may be equal (an
+ * accented letter in its two normal forms); arrays by elements; objects by members in their stored
+ * order, first the name and then its value. Values made by json_raw have no children to compare. */
 int json_collate(const struct json *x, const struct json *y);
 #endif
