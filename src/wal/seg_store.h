@@ -9,7 +9,8 @@
  *  3. Every call that changes something names the epoch it was acquired under; a store that was
  *     acquired by another one since answers SS_FENCED for ever.
  *  4. Only src/wal opens segment files; nobody maps them.
- * Threads: append, seg_create and seal by one thread at a time per store; read by any.
+ * Threads: appends by one thread at a time per store; seg_create, seal and del of other segments
+ * by one more (the log prepares the next segment and seals the last one aside); read by any.
  */
 #ifndef WAL_SEG_STORE_H
 #define WAL_SEG_STORE_H
@@ -73,17 +74,18 @@ struct seg_store_ops {
                        struct err *e); /* ascending; caller mem_free()s */
     enum ss_rc (*del)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
                       struct err *e);
+    /* How much may still be written; what is kept in reserve is not counted. */
     uint64_t (*free_bytes)(struct seg_store *s);
     void (*close)(struct seg_store *s); /* releases the lock, frees s */
 };
 struct seg_store {
     const struct seg_store_ops *ops;
+    uint32_t segment_bytes; /* what a segment is going to hold: a hint for reserving; 0: default */
 };
 
 /* uri "file:DIR" (the data directory; segments of store n are DIR/<n>/log/%016x.seg) or
  * "mem:seed=7" (src/wal/seg_mem.h: fault-injecting, for tests). */
 enum status seg_store_open(const char *uri, struct seg_store **out, struct err *e) MUST_CHECK;
-/* Opens a file: store for reading only, without lock or epoch: `divan check` on a stopped server.
- * It still takes the lock, so that it refuses while a server runs. */
+/* Reading without an owner (`divan check` on a stopped server): wal/seg_file.h, seg_file_lock. */
 enum status ss_status(enum ss_rc rc); /* SS_NOSPC -> ST_NO_SPACE, ... */
 #endif

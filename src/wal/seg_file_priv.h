@@ -1,0 +1,58 @@
+/* wal/seg_file_priv.h: the insides of the file: segment store, shared by seg_file.c (segments) and
+ * seg_file_own.c (LOCK, STORE). Only for src/wal. */
+#ifndef WAL_SEG_FILE_PRIV_H
+#define WAL_SEG_FILE_PRIV_H
+#include "wal/seg_fds.h"
+#include "wal/seg_file.h"
+#include "wal/store_slot.h"
+
+enum { SEG_FILE_WRITERS = 8, SEG_FILE_PATH = 4096 };
+
+/* A segment that this process may append to. */
+struct seg_writer {
+    uint64_t store, seg;
+    int fd; /* -1: a free place */
+    uint32_t len;
+};
+
+struct seg_owned { /* a store acquired by this process */
+    uint64_t store;
+    int fd; /* STORE */
+    struct store_slot slot;
+    struct seg_owned *next;
+};
+
+struct seg_file {
+    struct seg_store base;
+    char *dir;
+    int lock_fd;
+    struct seg_fds readers;
+    struct mutex mu; /* guards owned and writers; leaf, never held across a system call */
+    struct seg_owned *owned;
+    struct seg_writer writers[SEG_FILE_WRITERS];
+};
+
+static inline struct seg_file *seg_file_of(struct seg_store *s)
+{
+    return (struct seg_file *)s;
+}
+
+/* Paths into the caller's array; a path that does not fit is cut, and the call on it fails. */
+void seg_file_path(const struct seg_file *f, char out[SEG_FILE_PATH], uint64_t store,
+                   const char *rest);
+void seg_file_seg_path(const struct seg_file *f, char out[SEG_FILE_PATH], uint64_t store,
+                       uint64_t seg);
+enum ss_rc seg_file_sync_log_dir(const struct seg_file *f, uint64_t store, struct err *e);
+/* errno into a reason and an answer; ENOSPC and EDQUOT are SS_NOSPC. */
+enum ss_rc seg_file_errno(struct err *e, const char *call, const char *path);
+/* The disk's state can no longer be known: says so and ends the process, status 74. */
+_Noreturn void seg_file_die(const char *call, const char *path);
+enum ss_rc seg_file_check_epoch(struct seg_file *f, uint64_t store, uint64_t epoch, struct err *e);
+
+enum ss_rc seg_file_acquire(struct seg_store *s, uint64_t store, struct ss_super *out,
+                            struct err *e);
+enum ss_rc seg_file_checkpoint(struct seg_store *s, uint64_t store, uint64_t epoch,
+                               uint64_t hint_seg, bool clean, struct err *e);
+enum ss_rc seg_file_list(struct seg_store *s, uint64_t store, struct seg_info **out, size_t *n,
+                         struct err *e);
+#endif

@@ -1,0 +1,456 @@
+/* wal/seg_mem.c: a seg_store in memory that fails on purpose; for tests.
+ *
+ * An append is all or nothing here; what a crash may leave of one that was under way is made by
+ * seg_mem_crash. Threads: any; one lock guards everything.
+ */
+#include "wal/seg_mem.h"
+
+#include "base/alloc.h"
+#include "base/mutex.h"
+
+struct mem_seg {
+    uint64_t store, seg;
+    unsigned char *p;
+    uint32_t len;
+    bool sealed;
+};
+
+struct seg_mem {
+    struct seg_store base;
+    struct mutex mu; /* guards all below */
+    uint64_t rng;
+    struct mem_seg *segs;
+    size_t nsegs;
+    struct ss_super super; /* epoch: of the present owner */
+    bool known;            /* acquired before */
+    unsigned fail_in;      /* appends until the fault; 0: none planned */
+    enum seg_mem_fault fault;
+    bool sticky;
+    struct mem_seg last; /* the last append: where, and its bytes ... */
+    bool last_done;      /* ... which are in the segment */
+};
+
+static struct seg_mem *mem_of(struct seg_store *s)
+{
+    return (struct seg_mem *)s;
+}
+
+static uint64_t next_random(uint64_t *x) /* xorshift64*: a sequence that a seed repeats */
+{
+    *x ^= *x >> 12;
+    *x ^= *x << 25;
+    *x ^= *x >> 27;
+    return *x * 0x2545f4914f6cdd1dULL;
+}
+
+static struct mem_seg *find(struct seg_mem *m, uint64_t store, uint64_t seg)
+{
+    for (size_t i = 0; i < m->nsegs; i++)
+        if (m->segs[i].store == store && m->segs[i].seg == seg)
+            return &m->segs[i];
+    return NULL;
+}
+
+static void set_bytes(struct mem_seg *s, uint32_t off, const void *p, size_t n)
+{
+    s->p = mem_realloc(s->p, off + n + 1);
+    if (n != 0)
+        memcpy(s->p + off, p, n);
+    s->len = (uint32_t)(off + n);
+}
+
+static enum ss_rc fail(struct err *e, enum ss_rc rc, const char *what)
+{
+    (void)err_set(e, ss_status(rc), "memory segments: %s", what);
+    return rc;
+}
+
+static enum ss_rc check_epoch(const struct seg_mem *m, uint64_t epoch, struct err *e)
+{
+    return epoch == m->super.epoch ? SS_OK : fail(e, SS_FENCED, "another owner took over");
+}
+
+static enum ss_rc mem_acquire(struct seg_store *ss, uint64_t store, struct ss_super *out,
+                              struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+
+    (void)store;
+    (void)e;
+    mutex_lock(&m->mu);
+    if (!m->known)
+        for (size_t i = 0; i < sizeof m->super.uuid; i++)
+            m->super.uuid[i] = (unsigned char)next_random(&m->rng);
+    m->super.epoch++;
+    *out = m->super;
+    out->created = !m->known;
+    out->clean = m->super.clean || !m->known;
+    m->known = true;
+    m->super.clean = false;
+    mutex_unlock(&m->mu);
+    return SS_OK;
+}
+
+static enum ss_rc mem_checkpoint(struct seg_store *ss, uint64_t store, uint64_t epoch,
+                                 uint64_t hint_seg, bool clean, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    enum ss_rc rc;
+
+    (void)store;
+    mutex_lock(&m->mu);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK) {
+        m->super.replay_hint_seg = hint_seg;
+        m->super.clean = clean;
+    }
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the parameters are seg_store_ops's */
+static enum ss_rc mem_create(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
+                             const void *hdr, size_t n, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    enum ss_rc rc;
+
+    mutex_lock(&m->mu);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK && find(m, store, seg) != NULL)
+        rc = fail(e, SS_EXISTS, "the segment exists");
+    if (rc == SS_OK) {
+        m->segs = mem_realloc(m->segs, (m->nsegs + 1) * sizeof m->segs[0]);
+        m->segs[m->nsegs] = (struct mem_seg){.store = store, .seg = seg};
+        set_bytes(&m->segs[m->nsegs++], 0, hdr, n);
+    }
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+static enum seg_mem_fault take_fault(struct seg_mem *m)
+{
+    if (m->fail_in == 0 || --m->fail_in > 0)
+        return SEG_MEM_NONE;
+    if (m->sticky)
+        m->fail_in = 1;
+    return m->fault;
+}
+
+/* Remembers the append's bytes; they are "under way" until last_done. */
+static void remember(struct seg_mem *m, const struct mem_seg *s, const struct iovec *iov, int n)
+{
+    m->last.store = s->store;
+    m->last.seg = s->seg;
+    m->last.len = 0;
+    m->last_done = false;
+    for (int i = 0; i < n; i++)
+        set_bytes(&m->last, m->last.len, iov[i].iov_base, iov[i].iov_len);
+}
+
+static enum ss_rc append_locked(struct seg_mem *m, struct mem_seg *s, const struct iovec *iov,
+                                int n, struct err *e)
+{
+    enum seg_mem_fault f = take_fault(m);
+
+    if (f == SEG_MEM_NOSPC)
+        return fail(e, SS_NOSPC, "no space");
+    remember(m, s, iov, n);
+    if (f == SEG_MEM_NONE || f == SEG_MEM_UNKNOWN_DONE) {
+        set_bytes(s, s->len, m->last.p, m->last.len);
+        m->last_done = true;
+    }
+    if (f == SEG_MEM_NONE)
+        return SS_OK;
+    return fail(e, f == SEG_MEM_IO ? SS_IO : SS_UNKNOWN, "the append failed");
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the parameters are seg_store_ops's */
+static enum ss_rc mem_append(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
+                             uint32_t expect_off, const struct iovec *iov, int n, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    struct mem_seg *s;
+    enum ss_rc rc;
+
+    mutex_lock(&m->mu);
+    s = find(m, store, seg);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK && s == NULL)
+        rc = fail(e, SS_NOENT, "no such segment");
+    else if (rc == SS_OK && (s->sealed || s->len != expect_off))
+        rc = fail(e, SS_IO, "sealed, or the offset is not the end");
+    if (rc == SS_OK)
+        rc = append_locked(m, s, iov, n, e);
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+static enum ss_rc mem_resolve(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
+                              uint32_t *len, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    const struct mem_seg *s;
+    enum ss_rc rc;
+
+    mutex_lock(&m->mu);
+    s = find(m, store, seg);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK && s == NULL)
+        rc = fail(e, SS_NOENT, "no such segment");
+    if (rc == SS_OK)
+        *len = s->len;
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+static enum ss_rc cut(struct seg_mem *m, uint64_t store, uint64_t seg, uint32_t len, struct err *e)
+{
+    struct mem_seg *s = find(m, store, seg);
+
+    if (s == NULL)
+        return fail(e, SS_NOENT, "no such segment");
+    if (len < s->len)
+        s->len = len;
+    return SS_OK;
+}
+
+static enum ss_rc mem_truncate(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
+                               uint32_t len, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    enum ss_rc rc;
+
+    mutex_lock(&m->mu);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK)
+        rc = cut(m, store, seg, len, e);
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+static enum ss_rc mem_rewrite(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
+                              uint32_t len, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    const struct mem_seg *s;
+    enum ss_rc rc;
+
+    mutex_lock(&m->mu);
+    s = find(m, store, seg);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK && (s == NULL || s->len < len))
+        rc = fail(e, SS_CORRUPT, "the segment is shorter");
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+static enum ss_rc mem_seal(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
+                           uint32_t len, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    enum ss_rc rc;
+
+    mutex_lock(&m->mu);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK)
+        rc = cut(m, store, seg, len, e);
+    if (rc == SS_OK)
+        find(m, store, seg)->sealed = true;
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the parameters are seg_store_ops's */
+static enum ss_rc mem_read(struct seg_store *ss, uint64_t store, uint64_t seg, uint32_t off,
+                           void *buf, uint32_t len, struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    const struct mem_seg *s;
+    enum ss_rc rc = SS_OK;
+
+    mutex_lock(&m->mu);
+    s = find(m, store, seg);
+    if (s == NULL)
+        rc = fail(e, SS_NOENT, "no such segment");
+    else if (off > s->len || s->len - off < len)
+        rc = fail(e, SS_CORRUPT, "the segment is shorter");
+    else if (len != 0)
+        memcpy(buf, s->p + off, len);
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+static enum ss_rc mem_list(struct seg_store *ss, uint64_t store, struct seg_info **out, size_t *n,
+                           struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    struct seg_info *v;
+    size_t k = 0;
+
+    (void)e;
+    mutex_lock(&m->mu);
+    v = mem_array(m->nsegs + 1, sizeof *v);
+    for (size_t i = 0; i < m->nsegs; i++) {
+        size_t at = k;
+
+        if (m->segs[i].store != store)
+            continue;
+        for (; at > 0 && v[at - 1].seg > m->segs[i].seg; at--)
+            v[at] = v[at - 1];
+        v[at] = (struct seg_info){m->segs[i].seg, m->segs[i].len};
+        k++;
+    }
+    mutex_unlock(&m->mu);
+    *out = v;
+    *n = k;
+    return SS_OK;
+}
+
+static enum ss_rc mem_del(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
+                          struct err *e)
+{
+    struct seg_mem *m = mem_of(ss);
+    struct mem_seg *s;
+    enum ss_rc rc;
+
+    mutex_lock(&m->mu);
+    s = find(m, store, seg);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK && s == NULL)
+        rc = fail(e, SS_NOENT, "no such segment");
+    if (rc == SS_OK) {
+        mem_free(s->p);
+        *s = m->segs[--m->nsegs];
+    }
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+static uint64_t mem_free_bytes(struct seg_store *ss)
+{
+    (void)ss;
+    return UINT64_MAX;
+}
+
+static void mem_close(struct seg_store *ss)
+{
+    struct seg_mem *m = mem_of(ss);
+
+    for (size_t i = 0; i < m->nsegs; i++)
+        mem_free(m->segs[i].p);
+    mem_free(m->segs);
+    mem_free(m->last.p);
+    mutex_fini(&m->mu);
+    mem_free(m);
+}
+
+static const struct seg_store_ops MEM_OPS = {
+    .acquire = mem_acquire,
+    .checkpoint = mem_checkpoint,
+    .seg_create = mem_create,
+    .append = mem_append,
+    .resolve = mem_resolve,
+    .truncate = mem_truncate,
+    .rewrite = mem_rewrite,
+    .seal = mem_seal,
+    .read = mem_read,
+    .list = mem_list,
+    .del = mem_del,
+    .free_bytes = mem_free_bytes,
+    .close = mem_close,
+};
+
+struct seg_store *seg_mem_new(uint64_t seed)
+{
+    struct seg_mem *m = mem_zalloc(sizeof *m);
+
+    m->base.ops = &MEM_OPS;
+    m->rng = seed * 0x9e3779b97f4a7c15ULL + 0x1234567;
+    mutex_init(&m->mu, RANK_LEAF);
+    return &m->base;
+}
+
+void seg_mem_fail_append(struct seg_store *s, unsigned nth, enum seg_mem_fault f, bool sticky)
+{
+    struct seg_mem *m = mem_of(s);
+
+    mutex_lock(&m->mu);
+    m->fail_in = f == SEG_MEM_NONE ? 0 : nth;
+    m->fault = f;
+    m->sticky = sticky;
+    mutex_unlock(&m->mu);
+}
+
+/* Bytes that a torn write may leave: in order, with blocks that never arrived, or with noise. */
+static void torn_bytes(const struct seg_mem *m, uint64_t *rng, unsigned char *out, uint32_t n)
+{
+    uint64_t kind = next_random(rng) % 4;
+    bool real = !m->last_done && m->last.p != NULL;
+
+    for (uint32_t i = 0; i < n; i++) {
+        bool hole = i % 512 == 0 && next_random(rng) % 3 == 0;
+
+        if (real && i < m->last.len && kind != 3)
+            out[i] = m->last.p[i];
+        else if (kind == 0 || i >= m->last.len)
+            out[i] = 0;
+        else
+            out[i] = kind == 1 ? m->last.p[i] : (unsigned char)next_random(rng);
+        if (hole && kind == 2 && i + 512 < n) {
+            memset(out + i, 0, 512);
+            i += 511;
+        }
+    }
+}
+
+struct seg_store *seg_mem_crash(const struct seg_store *s, uint32_t torn)
+{
+    struct seg_mem *old = (struct seg_mem *)(uintptr_t)s; /* the lock is not part of its value */
+    struct seg_store *copy = seg_mem_new(1);
+    struct seg_mem *m = mem_of(copy);
+    struct mem_seg *tail;
+
+    mutex_lock(&old->mu);
+    m->rng = old->rng ^ ((uint64_t)torn * 0x9e3779b97f4a7c15ULL);
+    m->super = old->super;
+    m->known = old->known;
+    m->nsegs = old->nsegs;
+    m->segs = mem_array(old->nsegs + 1, sizeof m->segs[0]);
+    for (size_t i = 0; i < old->nsegs; i++) {
+        m->segs[i] = old->segs[i];
+        m->segs[i].p = NULL;
+        m->segs[i].sealed = false;
+        set_bytes(&m->segs[i], 0, old->segs[i].p, old->segs[i].len);
+    }
+    tail = find(m, old->last.store, old->last.seg);
+    if (torn != 0 && tail != NULL) {
+        unsigned char *bytes = mem_alloc(torn);
+
+        torn_bytes(old, &m->rng, bytes, torn);
+        set_bytes(tail, tail->len, bytes, torn);
+        mem_free(bytes);
+    }
+    mutex_unlock(&old->mu);
+    return copy;
+}
+
+void seg_mem_damage(struct seg_store *s, uint64_t seg, uint32_t off, unsigned char mask)
+{
+    struct seg_mem *m = mem_of(s);
+
+    mutex_lock(&m->mu);
+    for (size_t i = 0; i < m->nsegs; i++)
+        if (m->segs[i].seg == seg && off < m->segs[i].len)
+            m->segs[i].p[off] ^= mask;
+    mutex_unlock(&m->mu);
+}
+
+void seg_mem_fence(struct seg_store *s)
+{
+    struct seg_mem *m = mem_of(s);
+
+    mutex_lock(&m->mu);
+    m->super.epoch++;
+    mutex_unlock(&m->mu);
+}

@@ -1,0 +1,230 @@
+/* wal/walk.c: walks groups; see walk.h. Disk bytes are only looked at through frame.c. */
+#include "wal/walk.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+enum { WINDOW = 1 << 20 };
+
+void walk_init(struct walk *w, struct seg_store *ss, uint64_t store, struct log_seg *segs,
+               size_t nsegs)
+{
+    *w = (struct walk){.ss = ss, .store = store, .segs = segs, .nsegs = nsegs};
+    w->win_at = SIZE_MAX;
+}
+
+void walk_fini(struct walk *w)
+{
+    mem_free(w->buf);
+    w->buf = NULL;
+}
+
+/* Bytes from off on, as many as asked for unless the segment ends before. */
+static enum status window(struct walk *w, size_t at, uint32_t off, uint64_t want, struct slice *out,
+                          struct err *e)
+{
+    uint32_t left = off < w->segs[at].len ? w->segs[at].len - off : 0;
+    uint32_t need = want < left ? (uint32_t)want : left, n;
+    enum ss_rc rc;
+
+    if (w->win_at != at || off < w->win_off || off - w->win_off > w->win_len ||
+        w->win_len - (off - w->win_off) < need) {
+        n = need > WINDOW ? need : WINDOW;
+        if (n > left)
+            n = left;
+        if (n > w->cap) {
+            w->buf = mem_realloc(w->buf, n);
+            w->cap = n;
+        }
+        w->win_at = SIZE_MAX;
+        rc = n == 0 ? SS_OK : w->ss->ops->read(w->ss, w->store, w->segs[at].seg, off, w->buf, n, e);
+        if (rc != SS_OK)
+            return rc == SS_NOENT ? ST_CORRUPT : ss_status(rc);
+        w->win_at = at;
+        w->win_off = off;
+        w->win_len = n;
+    }
+    *out = slice_of(need == 0 ? "" : w->buf + (off - w->win_off), need);
+    return ST_OK;
+}
+
+/* The group at (at, off), whole. ST_TORN, ST_CORRUPT, ST_IO. */
+static enum status group_at(struct walk *w, size_t at, uint32_t off, struct frame_group *g,
+                            struct slice *payload, struct err *e)
+{
+    uint32_t salt = w->segs[at].salt;
+    struct slice s;
+
+    TRY(window(w, at, off, FRAME_GROUP_BYTES, &s, e));
+    TRY(frame_group_get(s, salt, g, e));
+    TRY(window(w, at, off, FRAME_GROUP_BYTES + (uint64_t)g->payload, &s, e));
+    if (s.n - FRAME_GROUP_BYTES < g->payload)
+        return err_set(e, ST_TORN, "%zu of %u group bytes", s.n - FRAME_GROUP_BYTES,
+                       (unsigned)g->payload);
+    *payload = slice_of(s.p + FRAME_GROUP_BYTES, g->payload);
+    return frame_group_check(g, *payload, salt, e);
+}
+
+/* The next valid group header at or after (*at, *off). ST_NOT_FOUND. */
+static enum status search(struct walk *w, size_t *at, uint32_t *off, struct frame_group *g,
+                          struct err *e)
+{
+    for (; *at < w->nsegs; (*at)++, *off = FRAME_SEG_BYTES) {
+        const struct log_seg *s = &w->segs[*at];
+
+        for (; s->good && s->len > *off && s->len - *off >= FRAME_GROUP_BYTES; *off += 8) {
+            struct slice in;
+            struct err ignored;
+
+            TRY(window(w, *at, *off, FRAME_GROUP_BYTES, &in, e));
+            if (in.p[0] == 'G' && frame_group_get(in, s->salt, g, &ignored) == ST_OK)
+                return ST_OK;
+        }
+    }
+    return ST_NOT_FOUND;
+}
+
+static enum status rest_is_zero(struct walk *w, bool *zero, struct err *e)
+{
+    *zero = true;
+    for (uint32_t off = w->off; *zero && off < w->segs[w->at].len;) {
+        struct slice s;
+
+        TRY(window(w, w->at, off, WINDOW, &s, e));
+        for (size_t i = 0; i < s.n && *zero; i++)
+            *zero = s.p[i] == 0;
+        off += (uint32_t)s.n;
+    }
+    return ST_OK;
+}
+
+/* Nothing that can be read at (at, off); `why` says how. ST_OK: the walk moved on to the next
+ * segment. Otherwise as walk_next. */
+static enum status at_gap(struct walk *w, const struct err *why, struct err *e)
+{
+    size_t at = w->at, next = w->at + 1;
+    uint32_t off = w->off;
+    struct frame_group g;
+    bool zero;
+
+    while (next < w->nsegs && w->segs[next].first_lsn == 0)
+        next++;
+    if (next < w->nsegs && w->segs[next].first_lsn == w->next_lsn) {
+        w->segs[w->at].len = w->off;
+        w->at = next;
+        w->off = FRAME_SEG_BYTES;
+        return ST_OK;
+    }
+    for (;; off += 8) {
+        enum status st = search(w, &at, &off, &g, e);
+
+        if (st == ST_NOT_FOUND)
+            break;
+        if (st != ST_OK)
+            return st;
+        if (g.durable_lsn >= w->next_lsn)
+            return err_set(e, ST_CORRUPT,
+                           "segment %llu, offset %u: acknowledged records from LSN %llu on are "
+                           "damaged (%.100s); records up to LSN %llu follow",
+                           (unsigned long long)w->segs[w->at].seg, (unsigned)w->off,
+                           (unsigned long long)w->next_lsn, why->reason,
+                           (unsigned long long)(g.first_lsn + g.nrec - 1));
+    }
+    TRY(rest_is_zero(w, &zero, e));
+    return zero ? ST_NOT_FOUND : ST_TORN;
+}
+
+/* Over damage to the next group that is whole. ST_OK or ST_NOT_FOUND: there is none. */
+static enum status skip(struct walk *w, struct err *e)
+{
+    size_t at = w->at;
+    uint32_t off = w->off;
+    uint64_t seen = w->next_lsn;
+    enum status st;
+    char text[160];
+
+    for (;; off += 8) {
+        struct frame_group g;
+        struct slice payload;
+        struct err ignored;
+
+        st = search(w, &at, &off, &g, e);
+        if (st != ST_OK)
+            break;
+        if (g.first_lsn + g.nrec > seen)
+            seen = g.first_lsn + g.nrec;
+        if (g.first_lsn < w->next_lsn || group_at(w, at, off, &g, &payload, &ignored) != ST_OK)
+            continue;
+        seen = g.first_lsn;
+        break;
+    }
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        return st;
+    (void)snprintf(text, sizeof text, "records with LSN %llu to %llu are lost",
+                   (unsigned long long)w->next_lsn, (unsigned long long)(seen - 1));
+    w->lost(w->arg, text);
+    w->next_lsn = seen;
+    w->at = st == ST_OK ? at : w->nsegs - 1;
+    w->off = st == ST_OK ? off : w->segs[w->nsegs - 1].len;
+    return st;
+}
+
+enum status walk_seek(struct walk *w, uint64_t lsn, struct err *e)
+{
+    size_t best = SIZE_MAX, first = SIZE_MAX;
+
+    for (size_t i = 0; i < w->nsegs; i++) {
+        if (w->segs[i].first_lsn == 0)
+            continue;
+        if (first == SIZE_MAX)
+            first = i;
+        if (w->segs[i].first_lsn <= lsn)
+            best = i;
+    }
+    w->at = best != SIZE_MAX ? best : first != SIZE_MAX ? first : 0;
+    w->off = FRAME_SEG_BYTES;
+    w->next_lsn = first == SIZE_MAX ? 1 : w->segs[w->at].first_lsn;
+    if (first != SIZE_MAX && best == SIZE_MAX) {
+        (void)err_set(e, ST_CORRUPT,
+                      "the log starts at LSN %llu; records from LSN %llu are missing",
+                      (unsigned long long)w->next_lsn, (unsigned long long)lsn);
+        if (w->lost == NULL)
+            return ST_CORRUPT;
+        w->lost(w->arg, e->reason);
+    }
+    return ST_OK;
+}
+
+enum status walk_next(struct walk *w, struct frame_group *g, struct slice *payload, uint32_t *off,
+                      struct err *e)
+{
+    while (w->at < w->nsegs) {
+        struct err why;
+        enum status st = w->segs[w->at].good ? group_at(w, w->at, w->off, g, payload, &why)
+                                             : err_set(&why, ST_CORRUPT, "segment header");
+
+        if (st == ST_OK && g->first_lsn == w->next_lsn) {
+            *off = w->off + FRAME_GROUP_BYTES;
+            w->off = *off + g->payload;
+            w->next_lsn += g->nrec;
+            return ST_OK;
+        }
+        if (st == ST_IO) {
+            *e = why;
+            return st;
+        }
+        if (st == ST_OK)
+            (void)err_set(&why, ST_CORRUPT, "a group that starts with LSN %llu",
+                          (unsigned long long)g->first_lsn);
+        st = at_gap(w, &why, e);
+        if (st == ST_CORRUPT && w->lost != NULL) {
+            w->lost(w->arg, e->reason);
+            st = skip(w, e);
+        }
+        if (st != ST_OK)
+            return st;
+    }
+    return ST_NOT_FOUND;
+}
