@@ -64,6 +64,7 @@ void app_stop(struct app *app)
     if (app->repl != NULL)
         repl_stop(app->repl);
     http_stop(app->http);
+    repl_free(app->repl);
     vectors_close(app->vectors);
     store_close(app->store);
     auth_free(app->auth);

@@ -7,7 +7,10 @@
 
 struct repl;
 struct repl *repl_new(struct store *s);
-void repl_stop(struct repl *r); /* checkpoints and ends every job, frees; NULL is fine */
+/* Ends every job and waits for it; later starts get ST_UNAVAILABLE. Before http_stop, which waits for
+ * requests that are parked on jobs. */
+void repl_stop(struct repl *r);
+void repl_free(struct repl *r); /* after http_stop; NULL is fine */
 
 struct repl_job; /* one POST /_replicate */
 /* Parses the body (A.8) and starts a job, or finds the one to cancel. One-shot: when it ends, for
