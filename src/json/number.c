@@ -303,6 +303,7 @@ static int cmp_integers(struct slice x, struct slice y)
     if (is_negative(y))
         y = slice_of(y.p + 1, y.n - 1);
     c = x.n != y.n ? (x.n > y.n) - (x.n < y.n) : memcmp(x.p, y.p, x.n);
+    c = (c > 0) - (c < 0);
     return mx ? -c : c;
 }
 
