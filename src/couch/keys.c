@@ -3,7 +3,13 @@
 
 #include "base/bytes.h"
 
-enum { KEY_STORE = 0x00, KEY_CATALOG = 0x01, KEY_SEGMENT = 0x02, KEY_DROPPING = 0x03, KEY_DB = 0x10 };
+enum {
+    KEY_STORE = 0x00,
+    KEY_CATALOG = 0x01,
+    KEY_SEGMENT = 0x02,
+    KEY_DROPPING = 0x03,
+    KEY_DB = 0x10
+};
 enum { DB_PREFIX = 6 /* 10 dbnum(4) class */ };
 
 struct slice key_store(struct arena *a, char what)

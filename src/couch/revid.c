@@ -410,6 +410,7 @@ static void put_atts(struct term *t, const struct rev_att *atts, size_t n)
     put_byte(t, TAG_NIL);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): each parameter is a part of what is hashed */
 void rev_make(const struct rev *parent, bool deleted, const struct json *body,
               const struct rev_att *atts, size_t natts, unsigned char id16[16], struct rev *out)
 {

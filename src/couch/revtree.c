@@ -95,12 +95,12 @@ static uint32_t sorted_leaves(const struct revtree *t, const bool *below, struct
 
     for (uint32_t i = 0; i < t->n; i++)
         n += t->nodes[i].leaf && (below == NULL || below[i]);
-    leaves = arena_array(a, n, sizeof *leaves);
+    leaves = arena_array(a, n, sizeof(struct revnode *));
     for (uint32_t i = 0; i < t->n; i++)
         if (t->nodes[i].leaf && (below == NULL || below[i]))
             leaves[k++] = &t->nodes[i];
     if (n > 1)
-        qsort(leaves, n, sizeof *leaves, leaf_order_qsort);
+        qsort(leaves, n, sizeof(struct revnode *), leaf_order_qsort);
     *out = arena_array(a, n, sizeof **out);
     for (k = 0; k < n; k++)
         (*out)[k] = (uint32_t)(leaves[k] - t->nodes);
@@ -176,7 +176,7 @@ static int rev_order_qsort(const void *x, const void *y)
 static bool twin_among(const struct revnode **x, uint32_t n)
 {
     if (n > PAIRWISE_MAX) {
-        qsort(x, n, sizeof *x, rev_order_qsort);
+        qsort(x, n, sizeof(struct revnode *), rev_order_qsort);
         for (uint32_t i = 1; i < n; i++)
             if (rev_eq(&x[i - 1]->rev, &x[i]->rev))
                 return true;
@@ -192,7 +192,7 @@ static bool twin_among(const struct revnode **x, uint32_t n)
 /* Sorts the nodes into one bucket per generation, then compares inside the buckets. */
 static bool twin_by_gen(const struct revtree *t, uint32_t lo, uint32_t span)
 {
-    const struct revnode **x = arena_array(t->arena, t->n, sizeof *x);
+    const struct revnode **x = arena_array(t->arena, t->n, sizeof(struct revnode *));
     uint32_t *end = arena_zalloc(t->arena, ((size_t)span + 1) * sizeof *end);
     uint32_t from = 0;
 
@@ -223,7 +223,7 @@ bool revtree_has_twin(const struct revtree *t)
     }
     if ((hi - lo) / 4 <= t->n)
         return twin_by_gen(t, lo, hi - lo + 1);
-    x = arena_array(t->arena, t->n, sizeof *x);
+    x = arena_array(t->arena, t->n, sizeof(struct revnode *));
     for (uint32_t i = 0; i < t->n; i++)
         x[i] = &t->nodes[i];
     return twin_among(x, t->n);

@@ -49,7 +49,7 @@ static void group_kids(struct enc *c)
     const struct revtree *t = c->t;
     uint32_t *first = arena_zalloc(t->arena, ((size_t)t->n + 3) * sizeof *first);
 
-    c->kids = arena_array(t->arena, t->n, sizeof *c->kids);
+    c->kids = arena_array(t->arena, t->n, sizeof(struct revnode *));
     for (uint32_t i = 0; i < t->n; i++)
         first[t->nodes[i].parent + 3]++;
     for (uint32_t g = 1; g < t->n + 3; g++)
@@ -60,7 +60,8 @@ static void group_kids(struct enc *c)
     c->first = first;
     for (uint32_t g = 0; g <= t->n; g++)
         if (first[g + 1] - first[g] > 1)
-            qsort(c->kids + first[g], first[g + 1] - first[g], sizeof *c->kids, rev_order_qsort);
+            qsort(c->kids + first[g], first[g + 1] - first[g], sizeof(struct revnode *),
+                  rev_order_qsort);
 }
 
 static uint32_t kid_group(const struct enc *c, const struct revnode *x,
@@ -116,9 +117,10 @@ static void put_ptr(struct enc *c, const struct seg_ptr *ptr)
 static const struct revnode *put_run(struct enc *c, const struct revnode *x)
 {
     const struct revnode *last = x, *y;
-    uint32_t n = 0;
+    uint32_t n = 1;
 
-    for (y = x; y != NULL; y = run_next(c, y)) {
+    ASSERT(x != NULL);
+    while ((y = run_next(c, last)) != NULL) {
         last = y;
         n++;
     }
@@ -146,7 +148,7 @@ uint32_t revtree_encode_marks(const struct revtree *t, struct buf *out, size_t *
     }
     group_kids(&c);
     ntodo = c.first[1];
-    todo = arena_array(t->arena, t->n, sizeof *todo);
+    todo = arena_array(t->arena, t->n, sizeof(struct revnode *));
     for (uint32_t i = 0; i < ntodo; i++)
         todo[i] = c.kids[ntodo - 1 - i];
     buf_varint(out, ntodo);
@@ -288,7 +290,7 @@ static enum status read_forest(struct dec *d, struct err *e)
     while (d->n > 0) {
         struct frame *f = &d->frames[d->n - 1];
         int32_t first = (int32_t)d->t->n;
-        uint32_t kids;
+        uint32_t kids = 0;
 
         if (f->left == 0) {
             d->n--;
@@ -309,7 +311,7 @@ enum status revtree_decode(struct rd *r, struct revtree *t, struct err *e)
 {
     struct dec d = {.r = r, .t = t};
     uint64_t roots = rd_varint(r);
-    uint32_t kids;
+    uint32_t kids = 0;
 
     t->n = 0;
     if (r->bad || roots > rd_left(r) / RUN_BYTES_MIN)

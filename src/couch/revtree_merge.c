@@ -83,13 +83,13 @@ static int gen_order_qsort(const void *x, const void *y)
 /* Restores "a parent before its children" after a join; returns where node i went. */
 static int reorder(struct revtree *t, int i)
 {
-    const struct revnode **from = mem_array(t->n, sizeof *from);
+    const struct revnode **from = mem_array(t->n, sizeof(struct revnode *));
     int32_t *to = mem_array(t->n, sizeof *to);
     struct revnode *nodes = arena_array(t->arena, t->n, sizeof *nodes);
 
     for (uint32_t k = 0; k < t->n; k++)
         from[k] = &t->nodes[k];
-    qsort(from, t->n, sizeof *from, gen_order_qsort);
+    qsort(from, t->n, sizeof(struct revnode *), gen_order_qsort);
     for (uint32_t k = 0; k < t->n; k++)
         to[from[k] - t->nodes] = (int32_t)k;
     for (uint32_t k = 0; k < t->n; k++) {
@@ -140,23 +140,22 @@ bool revtree_merge(struct revtree *t, const struct rev *revs, uint32_t n, bool d
 
 /* ---- stem ---- */
 
-/* Moves the kept nodes together; rank[i] > limit: node i goes. rank is overwritten. */
-static void drop_nodes(struct revtree *t, uint32_t *rank, uint32_t limit)
+/* Moves the kept nodes together. rank: see below; overwritten with where each node went. What is
+ * exactly `limit` away from its nearest leaf is the last that a path keeps: a root from now on, even
+ * where its parent stays for the sake of a nearer leaf. */
+static void cut(struct revtree *t, uint32_t *rank, uint32_t limit)
 {
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < t->n; i++) {
         struct revnode x = t->nodes[i];
 
-        if (rank[i] > limit) {
-            rank[i] = UINT32_MAX;
+        if (rank[i] > limit)
             continue;
-        }
-        if (x.parent >= 0) {
-            uint32_t to = rank[x.parent];
-
-            x.parent = to == UINT32_MAX ? REVTREE_ROOT : (int32_t)to;
-        }
+        if (rank[i] == limit)
+            x.parent = REVTREE_ROOT;
+        else if (x.parent >= 0)
+            x.parent = (int32_t)rank[x.parent];
         rank[i] = n;
         t->nodes[n++] = x;
     }
@@ -166,7 +165,7 @@ static void drop_nodes(struct revtree *t, uint32_t *rank, uint32_t limit)
 bool revtree_stem(struct revtree *t, uint32_t limit)
 {
     uint32_t *rank; /* nodes from here down to the nearest leaf, both counted */
-    uint32_t most = 0;
+    bool changed = false;
 
     if (limit == 0)
         limit = 1;
@@ -180,10 +179,10 @@ bool revtree_stem(struct revtree *t, uint32_t limit)
 
         if (p >= 0 && rank[i] + 1 < rank[p])
             rank[p] = rank[i] + 1;
-        most = rank[i] > most ? rank[i] : most;
+        changed = changed || (p >= 0 && rank[i] >= limit);
     }
-    if (most > limit)
-        drop_nodes(t, rank, limit);
+    if (changed)
+        cut(t, rank, limit);
     mem_free(rank);
-    return most > limit;
+    return changed;
 }
