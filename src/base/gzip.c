@@ -1,5 +1,5 @@
-/* base/gzip.c: one inflate loop over a piece of stack, for reading and for measuring. Entered by any
- * thread. */
+/* base/gzip.c: one inflate loop over a piece of stack, for reading and for measuring. Entered by
+ * any thread. */
 #include "base/gzip.h"
 
 #include <zlib.h>

@@ -1,5 +1,5 @@
-/* base/gzip.h: reading gzip streams (zlib). What comes out is bounded by the caller, so that a small
- * input cannot become an endless output. No state, any thread. */
+/* base/gzip.h: reading gzip streams (zlib). What comes out is bounded by the caller, so that a
+ * small input cannot become an endless output. No state, any thread. */
 #ifndef BASE_GZIP_H
 #define BASE_GZIP_H
 #include <stdint.h>

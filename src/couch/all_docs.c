@@ -1,7 +1,8 @@
 /* couch/all_docs.c: documents by id: _all_docs, _design_docs, and the scans of the engine itself.
  *
- * A request's range, direction and prefix become one interval of ids, lo <= id < hi, which is walked
- * from its lower or its upper end in one LevelDB snapshot. One reader by one thread at a time.
+ * A request's range, direction and prefix become one interval of ids, lo <= id < hi, which is
+ * walked from its lower or its upper end in one LevelDB snapshot. One reader by one thread at a
+ * time.
  */
 #include "base/alloc.h"
 #include "couch/changes.h"

@@ -1,6 +1,6 @@
 /* couch/body_ahead.c: a window over the log for readers that walk documents in an order which is
- * mostly the log's own: bulk-loaded neighbours cost one read together. Each body is still checked by
- * its own CRC; what does not pass in the window is read again on its own, which decides.
+ * mostly the log's own: bulk-loaded neighbours cost one read together. Each body is still checked
+ * by its own CRC; what does not pass in the window is read again on its own, which decides.
  * One reader by one thread at a time. */
 #include "base/alloc.h"
 #include "base/digest.h"

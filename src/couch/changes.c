@@ -1,7 +1,7 @@
 /* couch/changes.c: the by-seq rows of a database, and _changes on top of them.
  *
- * A cursor is one LevelDB snapshot: rows, doc-infos and the update_seq it ends at belong together. A
- * reader that came to the end drops its cursor; asked again, it makes a new one after the last
+ * A cursor is one LevelDB snapshot: rows, doc-infos and the update_seq it ends at belong together.
+ * A reader that came to the end drops its cursor; asked again, it makes a new one after the last
  * sequence, so that a waiting feed holds nothing. One reader by one thread at a time.
  */
 #include "couch/changes.h"
@@ -313,7 +313,8 @@ uint64_t changes_pending(const struct changes *c)
     }
     if (c->last >= k.update_seq || c->at_end)
         return 0;
-    /* Every sequence is still a row, or every row was seen from the first on: exact without a scan. */
+    /* Every sequence is still a row, or every row was seen from the first on: exact without a
+     * scan. */
     if (total == k.update_seq)
         return k.update_seq - c->last;
     if (c->opts.since == 0 && c->scanned <= total)

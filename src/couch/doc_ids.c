@@ -44,8 +44,8 @@ enum status doc_id_check(struct slice id, struct err *e)
 
 /* ---- new ids ---- */
 
-/* 13 random bytes of this process, then a counter of 24 bits in steps of a random size: ids made one
- * after the other lie close together in the index, and two processes do not meet. */
+/* 13 random bytes of this process, then a counter of 24 bits in steps of a random size: ids made
+ * one after the other lie close together in the index, and two processes do not meet. */
 enum { PREFIX_BYTES = 13, TAIL_MAX = 0xfff000, STEP_MAX = 0xffe };
 static struct {
     struct mutex mu;

@@ -1,6 +1,6 @@
-/* couch/doc_json.c: writes one revision of a document as JSON, in CouchDB's member order: _id, _rev,
- * body, _deleted, _revisions, _revs_info, _conflicts, _deleted_conflicts, _local_seq, _attachments.
- * The body's bytes are copied, never parsed. Entered by workers. */
+/* couch/doc_json.c: writes one revision of a document as JSON, in CouchDB's member order: _id,
+ * _rev, body, _deleted, _revisions, _revs_info, _conflicts, _deleted_conflicts, _local_seq,
+ * _attachments. The body's bytes are copied, never parsed. Entered by workers. */
 #include "base/gzip.h"
 #include "base/text.h"
 #include "couch/doc_priv.h"
@@ -157,8 +157,8 @@ static enum status write_att(struct db *db, const struct att *t, const struct do
     return ST_OK;
 }
 
-/* Attachments of a later generation than this have their data sent: the newest of atts_since that is
- * an ancestor, 0 when none is. */
+/* Attachments of a later generation than this have their data sent: the newest of atts_since that
+ * is an ancestor, 0 when none is. */
 static uint32_t known_gen(const struct doc_view *v)
 {
     const struct doc_read_opts *o = v->opts;

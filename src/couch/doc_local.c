@@ -1,5 +1,5 @@
-/* couch/doc_local.c: _local documents: reading them, their revisions (couchdb-surface A.11). Entered
- * by workers. */
+/* couch/doc_local.c: _local documents: reading them, their revisions (couchdb-surface A.11).
+ * Entered by workers. */
 #include "base/text.h"
 #include "couch/doc_priv.h"
 #include "couch/keys.h"

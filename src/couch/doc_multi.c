@@ -1,6 +1,6 @@
 /* couch/doc_multi.c: several revisions or documents in one answer: open_revs, _bulk_get, _revs_diff
- * (couchdb-surface A.6, A.7, B.4, C.6). What they have in common: one document's trouble is an entry
- * of the answer. Entered by workers. */
+ * (couchdb-surface A.6, A.7, B.4, C.6). What they have in common: one document's trouble is an
+ * entry of the answer. Entered by workers. */
 #include "couch/doc_priv.h"
 #include "couch/doc_write.h"
 

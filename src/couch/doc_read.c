@@ -1,4 +1,5 @@
-/* couch/doc_read.c: finds a document, a revision of it, its body, its attachments. Entered by workers. */
+/* couch/doc_read.c: finds a document, a revision of it, its body, its attachments. Entered by
+ * workers. */
 #include "couch/doc_read.h"
 
 #include "couch/doc_priv.h"

@@ -1,7 +1,7 @@
 /* couch/doc_write.c: from a client's edit to an operation for the committer: which revision is the
- * parent, what the new one is called, what its body is (couchdb-surface C.3, C.4). What is found out
- * here about the present tree is an early answer; the committer checks again under its own order.
- * Entered by workers; one arena per call's user. */
+ * parent, what the new one is called, what its body is (couchdb-surface C.3, C.4). What is found
+ * out here about the present tree is an early answer; the committer checks again under its own
+ * order. Entered by workers; one arena per call's user. */
 #include "couch/doc_write.h"
 
 #include "base/text.h"
@@ -244,8 +244,8 @@ static enum status prepare_interactive(struct edit *w, struct err *e)
 
 /* ---- replicated revisions ---- */
 
-/* The nearest revision on the path that is here with a body. When the newest is here already, nothing
- * will be written, and stubs need not lead anywhere. */
+/* The nearest revision on the path that is here with a body. When the newest is here already,
+ * nothing will be written, and stubs need not lead anywhere. */
 static enum status find_source(struct edit *w, struct err *e)
 {
     TRY(doc_lookup(w->db, NULL, w->id, w->a, &w->info, &w->exists, e));
