@@ -15,7 +15,7 @@
 struct vectors; /* all vector indexes of a store */
 
 struct vectors_options {
-    double target_recall;  /* 0: .95 */
+    double target_recall;   /* 0: .95 */
     unsigned build_threads; /* 0: max(1, cores/2) */
 };
 /* Registers the commit observer; call before serving. Indexes open lazily or when their design
@@ -43,8 +43,8 @@ enum status vectors_explain(struct vectors *v, struct db *db, const struct find_
 enum status vectors_info(struct vectors *v, struct db *db, struct slice ddoc, struct slice name,
                          struct arena *a, struct buf *out, struct err *e) MUST_CHECK;
 /* POST /{db}/_compact/{ddoc}: merges segments that hold dead vectors, in the background. */
-enum status vectors_compact(struct vectors *v, struct db *db, struct slice ddoc, struct err *e)
-    MUST_CHECK;
+enum status vectors_compact(struct vectors *v, struct db *db, struct slice ddoc,
+                            struct err *e) MUST_CHECK;
 /* POST /{db}/_vector_cleanup: removes files of definitions that are gone. */
 enum status vectors_cleanup(struct vectors *v, struct db *db, struct err *e) MUST_CHECK;
 /* Rows of _active_tasks ({"type":"indexer",...}), each preceded by a comma if *n > 0. */

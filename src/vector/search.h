@@ -1,0 +1,39 @@
+/* vector/search.h: the nearest documents of a view.
+ *
+ * Candidates come from graphs (approximate) and scans (exact) by their float keys; every row that
+ * may be answered is then scored again in double, in one fixed order. A search that scanned every
+ * part is certified: no row that was left out can be as near as the last one answered.
+ * Order: key ascending (score descending), ties by id, then by elem.
+ * Threads: any; a vctx belongs to one search.
+ */
+#ifndef VECTOR_SEARCH_H
+#define VECTOR_SEARCH_H
+#include "base/arena.h"
+#include "vector/view.h"
+
+struct vsearch {
+    const struct vview *view;
+    const struct vquery *q;
+    uint32_t k;      /* documents */
+    uint32_t effort; /* 0: by the segments' calibration */
+    double target;   /* recall to aim at */
+    bool exact;
+    struct vctx *ctx;
+    struct arena *arena;
+    /* out */
+    uint64_t scored;
+    bool used_graph; /* false: complete */
+    uint32_t ef_used;
+};
+struct vhit { /* a document by its nearest row; id is borrowed from the view */
+    double key;
+    uint64_t docnum;
+    struct slice id;
+    uint32_t elem, part, row;
+};
+/* Up to k documents, nearest first; arena. */
+uint32_t vsearch_run(struct vsearch *s, struct vhit **out);
+/* Scores exactly the documents whose numbers are in docnums (ascending); all of them, in order. */
+uint32_t vsearch_docs(struct vsearch *s, const uint64_t *docnums, size_t n, struct vhit **out);
+int vhit_cmp(const void *x, const void *y);
+#endif
