@@ -290,8 +290,7 @@ static void check_orphan(struct check *c, uint32_t dbnum)
     mutex_lock(&c->s->catalog_mu);
     map_each(c->s->catalog, has_num, &q);
     mutex_unlock(&c->s->catalog_mu);
-    if (!q.found &&
-        kv_get(c->s->kv, NULL, key_dropping(c->a, dbnum), c->a, &v, &e) == ST_NOT_FOUND)
+    if (!q.found && kv_get(c->s->kv, NULL, key_dropping(c->a, dbnum), c->a, &v, &e) == ST_NOT_FOUND)
         finding(c, "rows of database number %u, which does not exist", dbnum);
 }
 

@@ -87,9 +87,8 @@ static enum status change_tree(struct group *g, struct revtree *t, const struct 
     doc_body_encode(&op->body, &g->region);
     ASSERT(buf_ok(&g->region)); /* record_bound() said so */
     t->nodes[leaf].has_body = true;
-    t->nodes[leaf].ptr = (struct seg_ptr){.seg = SEG_SELF,
-                                          .len = (uint32_t)g->region.n,
-                                          .crc = crc32c(0, g->region.p, g->region.n)};
+    t->nodes[leaf].ptr = (struct seg_ptr){
+        .seg = SEG_SELF, .len = (uint32_t)g->region.n, .crc = crc32c(0, g->region.p, g->region.n)};
     revtree_stem(t, atomic_load(&op->db->revs_limit));
     if (count_leaves(t) > LIMIT_LEAVES)
         return err_word(e, ST_TOO_LARGE, "document_too_large",

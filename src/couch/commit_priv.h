@@ -37,9 +37,9 @@ struct group {
 };
 
 enum staged {
-    STAGED_RECORD, /* a slot was added */
+    STAGED_RECORD,  /* a slot was added */
     STAGED_NOTHING, /* the operation is decided: an error, or nothing to write */
-    STAGED_LATER   /* it must start the next group */
+    STAGED_LATER    /* it must start the next group */
 };
 
 /* The slot that the operation would get, zeroed, and its log record. */

@@ -42,8 +42,9 @@ enum status db_name_check(struct slice name, struct err *e)
                         (int)(name.n < 120 ? name.n : 120), name.p);
     }
     if (name.n == 0)
-        return err_word(e, ST_BAD_REQUEST, "illegal_database_name", "Name: ''. Must begin with a "
-                                                                    "letter.");
+        return err_word(e, ST_BAD_REQUEST, "illegal_database_name",
+                        "Name: ''. Must begin with a "
+                        "letter.");
     return ST_OK;
 }
 

@@ -3,8 +3,8 @@
  *   1 LevelDB: opened (its own log is dropped after an unclean stop); unusable or of another store:
  *     moved aside, an empty one takes its place, and everything is applied again from LSN 1
  *   2 A := the LSN that LevelDB says it has applied
- *   3 the log: checked, its torn tail cut (wal/log.h); A beyond its end: refused, since LevelDB then
- *     holds what an older copy of the log does not
+ *   3 the log: checked, its torn tail cut (wal/log.h); A beyond its end: refused, LevelDB then holds
+ *     what an older copy of the log does not
  *   4 records after A applied, in batches, by apply.c
  *   5 the catalogue read; the log's new segment started
  * Every step can be interrupted and started again. Threads: the opener only.
@@ -130,7 +130,7 @@ static enum status open_index(struct store *s, const struct store_options *opt, 
 
 struct replay {
     struct applier ap;
-    uint64_t next, records;
+    uint64_t next, applied;
     bool gaps; /* salvage: quarantined records are missing */
 };
 
@@ -142,8 +142,8 @@ static enum status replay_record(void *arg, const struct log_record *rec, struct
         return err_set(e, ST_CORRUPT, "record %llu where %llu should be",
                        (unsigned long long)rec->lsn, (unsigned long long)r->next);
     r->next = rec->lsn + 1;
-    r->records++;
     TRY(apply_record(&r->ap, rec, e));
+    r->applied += rec->lsn == r->ap.lsn ? 1 : 0; /* the log's own records are not */
     if (r->ap.nrecs >= REPLAY_RECORDS || r->ap.bytes >= REPLAY_BYTES)
         return apply_flush(&r->ap, e);
     return ST_OK;
@@ -162,8 +162,8 @@ static enum status replay(struct store *s, uint64_t applied, bool gaps, struct e
         st = err_set(e, ST_CORRUPT, "the log says it ends at %llu, its records end at %llu",
                      (unsigned long long)log_last_lsn(s->log), (unsigned long long)r.next - 1);
     atomic_store(&s->applied_lsn, r.ap.lsn > applied ? r.ap.lsn : applied);
-    if (r.records > 1)
-        log_info("store %s: replayed %llu records", s->dir, (unsigned long long)r.records);
+    if (r.applied != 0)
+        log_info("store %s: replayed %llu records", s->dir, (unsigned long long)r.applied);
     applier_fini(&r.ap);
     return st;
 }
@@ -198,8 +198,7 @@ enum status store_recover(struct store *s, const struct store_options *opt, stru
     if (applied > log_last_lsn(s->log))
         return err_set(e, ST_CORRUPT,
                        "log was rolled back: the index has record %llu, the log ends at %llu",
-                       (unsigned long long)applied,
-                       (unsigned long long)log_last_lsn(s->log));
+                       (unsigned long long)applied, (unsigned long long)log_last_lsn(s->log));
     TRY(replay(s, applied, opt->salvage, e));
     TRY(read_next_dbnum(s, e));
     TRY(db_load_all(s, e));

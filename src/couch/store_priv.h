@@ -25,7 +25,8 @@ struct cat_row {
     struct slice security; /* JSON */
 };
 void cat_row_encode(const struct cat_row *c, struct buf *out);
-enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e) MUST_CHECK; /* borrows */
+enum status cat_row_decode(struct slice v, struct cat_row *out,
+                           struct err *e) MUST_CHECK; /* borrows */
 void meta_row_encode(const struct db_counts *c, struct buf *out);
 enum status meta_row_decode(struct slice v, struct db_counts *out, struct err *e) MUST_CHECK;
 
@@ -37,7 +38,8 @@ struct dbmeta {
     struct slice row; /* the catalogue row as it is to be; empty for a drop */
 };
 void dbmeta_encode(const struct dbmeta *m, struct buf *out);
-enum status dbmeta_decode(struct slice body, struct dbmeta *out, struct err *e) MUST_CHECK; /* borrows */
+enum status dbmeta_decode(struct slice body, struct dbmeta *out,
+                          struct err *e) MUST_CHECK; /* borrows */
 
 struct local_record {
     struct slice id, json;
@@ -70,7 +72,8 @@ void applier_fini(struct applier *ap);
 void apply_doc(struct applier *ap, const struct log_record *rec, struct doc_record *d,
                struct slice key);
 /* Rows of any record, decoded from its bytes. ST_CORRUPT. */
-enum status apply_record(struct applier *ap, const struct log_record *rec, struct err *e) MUST_CHECK;
+enum status apply_record(struct applier *ap, const struct log_record *rec,
+                         struct err *e) MUST_CHECK;
 /* Adds meta rows and the applied LSN, writes the batch, starts an empty one. */
 enum status apply_flush(struct applier *ap, struct err *e) MUST_CHECK;
 
@@ -136,7 +139,8 @@ enum status maint_barrier(struct store *s, struct err *e) MUST_CHECK;
 enum status maint_drops(struct store *s, struct err *e) MUST_CHECK;
 
 /* ---- recover.c ---- */
-enum status store_recover(struct store *s, const struct store_options *opt, struct err *e) MUST_CHECK;
+enum status store_recover(struct store *s, const struct store_options *opt,
+                          struct err *e) MUST_CHECK;
 enum { STORE_SCHEMA = 1 };
 
 enum { STORE_OBSERVERS_MAX = 4 };
@@ -154,15 +158,15 @@ struct store {
     struct kv *kv;
     struct log *log;
 
-    struct mutex catalog_mu; /* RANK_CATALOG */
+    struct mutex catalog_mu;                    /* RANK_CATALOG */
     struct map *catalog GUARDED_BY(catalog_mu); /* name -> struct db, which it references */
 
     struct mutex queue_mu; /* RANK_COMMIT */
     struct cond queue_cond;
     struct commit_batch *queue GUARDED_BY(queue_mu);
     struct commit_batch **queue_tail GUARDED_BY(queue_mu);
-    size_t queue_batches GUARDED_BY(queue_mu); /* in queue */
-    size_t queue_want GUARDED_BY(queue_mu);    /* wake the committer at so many; 0: it is awake */
+    size_t queue_batches GUARDED_BY(queue_mu);  /* in queue */
+    size_t queue_want GUARDED_BY(queue_mu);     /* wake the committer at so many; 0: it is awake */
     size_t inflight_bytes GUARDED_BY(queue_mu); /* submitted and not completed */
     bool closing GUARDED_BY(queue_mu);
     struct thread committer;

@@ -181,8 +181,7 @@ static inline enum status del(struct fix *x, struct db *db, const char *id, stru
 
 /* ---- looking ---- */
 
-static inline enum status read_info(struct fix *x, struct db *db, const char *id,
-                                    struct docinfo *d)
+static inline enum status read_info(struct fix *x, struct db *db, const char *id, struct docinfo *d)
 {
     struct slice v;
     struct slice key = key_db(x->a, db_num(db), KEY_INFO, slice_str(id));

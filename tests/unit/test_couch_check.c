@@ -92,14 +92,14 @@ static void planted_rows(void **state)
     seq_b = key_seq(x->a, n, 3);
     meta = key_db(x->a, n, KEY_META, SLICE_LIT(""));
 
-    assert_found(x, seq_b, NULL);                                /* a changes row is missing */
+    assert_found(x, seq_b, NULL); /* a changes row is missing */
     assert_found(x, key_seq(x->a, n, 1), &(struct slice){row(x, seq_a).p, row(x, seq_a).n});
     assert_found(x, seq_b, &(struct slice){row(x, seq_a).p, row(x, seq_a).n});
     assert_found(x, seq_b, &SLICE_LIT("?"));
     assert_found(x, info_a, NULL);
     assert_found(x, info_a, &SLICE_LIT("?"));
     assert_found(x, info_a, &(struct slice){row(x, info_b).p, row(x, info_b).n});
-    assert_found(x, meta, &SLICE_LIT("\2\2\5\6"));               /* wrong counts */
+    assert_found(x, meta, &SLICE_LIT("\2\2\5\6")); /* wrong counts */
     assert_found(x, key_db(x->a, n, KEY_LOCAL, SLICE_LIT("l")), &SLICE_LIT("\1\7"));
     assert_found(x, key_db(x->a, n + 5, KEY_INFO, SLICE_LIT("a")), &SLICE_LIT("orphan"));
     assert_found(x, slice_of("\x77", 1), &SLICE_LIT("alien"));

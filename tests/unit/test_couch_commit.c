@@ -66,7 +66,7 @@ static void conflicts_are_refused(void **state)
     assert_ok(x, del(x, db, "dead", r1, r2));
     before = dump_rows(x);
 
-    assert_st(x, put(x, db, "a", none, rev_n(x, 1, 9)), ST_CONFLICT);    /* exists */
+    assert_st(x, put(x, db, "a", none, rev_n(x, 1, 9)), ST_CONFLICT); /* exists */
     assert_string_equal(x->e.reason, "Document update conflict.");
     assert_st(x, put(x, db, "dead", none, rev_n(x, 1, 9)), ST_CONFLICT); /* a tombstone */
     assert_st(x, put(x, db, "a", r1, rev_n(x, 2, 9)), ST_CONFLICT);      /* not a leaf */
@@ -151,8 +151,8 @@ static void long_histories_are_stemmed(void **state)
 {
     struct fix *x = *state;
     struct db *db = make_db(x, "db");
-    struct commit_op props = {.kind = COMMIT_DB_PROPS, .db = db, .revs_limit = 3,
-                              .security = SLICE_LIT("{}")};
+    struct commit_op props = {
+        .kind = COMMIT_DB_PROPS, .db = db, .revs_limit = 3, .security = SLICE_LIT("{}")};
     struct rev last = none;
     struct docinfo d;
 
@@ -202,8 +202,11 @@ static void a_record_is_bounded(void **state)
     struct fix *x = *state;
     struct db *db = make_db(x, "db");
     char *big = mem_zalloc(LIMIT_RECORD_BYTES);
-    struct att att = {.name = SLICE_LIT("f"), .type = SLICE_LIT("text/plain"), .revpos = 1,
-                      .len = LIMIT_RECORD_BYTES, .data = slice_of(big, LIMIT_RECORD_BYTES)};
+    struct att att = {.name = SLICE_LIT("f"),
+                      .type = SLICE_LIT("text/plain"),
+                      .revpos = 1,
+                      .len = LIMIT_RECORD_BYTES,
+                      .data = slice_of(big, LIMIT_RECORD_BYTES)};
     struct commit_op ops[] = {op_edit(x, db, "a", none, rev_n(x, 1, 1)),
                               op_edit(x, db, "big", none, rev_n(x, 1, 1)),
                               op_edit(x, db, "c", none, rev_n(x, 1, 1))};
@@ -230,13 +233,21 @@ static void attachments_follow_their_body(void **state)
 {
     struct fix *x = *state;
     struct db *db = make_db(x, "db");
-    struct att atts[] = {
-        {.name = SLICE_LIT("x"), .type = SLICE_LIT("t"), .revpos = 1, .len = 5,
-         .data = SLICE_LIT("hello")},
-        {.name = SLICE_LIT("y"), .type = SLICE_LIT("t"), .revpos = 1, .len = 0,
-         .data = SLICE_LIT("")},
-        {.name = SLICE_LIT("z"), .type = SLICE_LIT("t"), .revpos = 1, .len = 6,
-         .data = SLICE_LIT("world!")}};
+    struct att atts[] = {{.name = SLICE_LIT("x"),
+                          .type = SLICE_LIT("t"),
+                          .revpos = 1,
+                          .len = 5,
+                          .data = SLICE_LIT("hello")},
+                         {.name = SLICE_LIT("y"),
+                          .type = SLICE_LIT("t"),
+                          .revpos = 1,
+                          .len = 0,
+                          .data = SLICE_LIT("")},
+                         {.name = SLICE_LIT("z"),
+                          .type = SLICE_LIT("t"),
+                          .revpos = 1,
+                          .len = 6,
+                          .data = SLICE_LIT("world!")}};
     struct commit_op op = op_edit(x, db, "a", none, rev_n(x, 1, 1));
     struct docinfo d;
     struct doc_body b;
@@ -247,8 +258,8 @@ static void attachments_follow_their_body(void **state)
     assert_ok(x, run1(x, &op));
     assert_ok(x, read_info(x, db, "a", &d));
     assert_ok(x, log_read(store_log(x->s), &d.winner_ptr, region, &x->e));
-    assert_ok(x, doc_body_decode(x->a, slice_of(region, d.winner_ptr.len), &d.winner_ptr, &b,
-                                 &x->e));
+    assert_ok(x,
+              doc_body_decode(x->a, slice_of(region, d.winner_ptr.len), &d.winner_ptr, &b, &x->e));
     assert_int_equal(b.natts, 3);
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(b.atts[i].ptr.len, atts[i].data.n);
@@ -282,7 +293,9 @@ static void local_documents(void **state)
     struct fix *x = *state;
     struct db *db = make_db(x, "db");
     char *big = mem_zalloc(LIMIT_LOCAL_INLINE + 1);
-    struct commit_op op = {.kind = COMMIT_LOCAL, .db = db, .docid = SLICE_LIT("cp"),
+    struct commit_op op = {.kind = COMMIT_LOCAL,
+                           .db = db,
+                           .docid = SLICE_LIT("cp"),
                            .body = {.json = SLICE_LIT("{\"n\":1}")},
                            .local_rev = {0, false, SLICE_LIT("1")}};
     struct slice json;

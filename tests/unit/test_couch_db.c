@@ -10,10 +10,10 @@ static const struct rev none;
 
 static void names(void **state)
 {
-    static const char *const good[] = {"a", "abc", "a0_$()+/-", "_users", "_replicator",
-                                       "_global_changes", "a/b/c"};
-    static const char *const bad[] = {"", "A", "0a", "_a", "_user", "a.b", "a b", "a%", "a\xc3\xa4",
-                                      "aB", "-a"};
+    static const char *const good[] = {
+        "a", "abc", "a0_$()+/-", "_users", "_replicator", "_global_changes", "a/b/c"};
+    static const char *const bad[] = {"",    "A",  "0a",        "_a", "_user", "a.b",
+                                      "a b", "a%", "a\xc3\xa4", "aB", "-a"};
     char text[LIMIT_DBNAME_BYTES + 2];
     struct err e = {0};
 
@@ -81,8 +81,18 @@ static uint64_t parsed(struct fix *x, struct db *db, struct slice text)
 static void sequence_tokens(void **state)
 {
     struct fix *x = *state;
-    static const char *const bad[] = {"", "-", "x", "1x", "-1", "1.5", "[1,2]", "\"", "\"\"", "nowx",
-                                      "99999999999999999999", "99999999999999999999-abcdef01",
+    static const char *const bad[] = {"",
+                                      "-",
+                                      "x",
+                                      "1x",
+                                      "-1",
+                                      "1.5",
+                                      "[1,2]",
+                                      "\"",
+                                      "\"\"",
+                                      "nowx",
+                                      "99999999999999999999",
+                                      "99999999999999999999-abcdef01",
                                       " 1"};
     struct db *db = make_db(x, "db");
     struct slice t;

@@ -25,7 +25,9 @@ static void random_history(struct fix *x, struct db *db, uint64_t seed, unsigned
 
         snprintf(id, sizeof(id), "doc-%u", (unsigned)(r % 40));
         if (r >> 60 == 0) {
-            op = (struct commit_op){.kind = COMMIT_LOCAL, .db = db, .docid = slice_str(id),
+            op = (struct commit_op){.kind = COMMIT_LOCAL,
+                                    .db = db,
+                                    .docid = slice_str(id),
                                     .deleted = (r >> 59) & 1,
                                     .body = {.json = SLICE_LIT("{\"local\":true}")},
                                     .local_rev = {0, false, SLICE_LIT("7")}};
@@ -80,7 +82,9 @@ static void the_index_rebuilds_to_the_same_bytes(void **state)
 {
     struct fix *x = *state;
     struct db *one = make_db(x, "one"), *two = make_db(x, "two"), *gone = make_db(x, "gone");
-    struct commit_op props = {.kind = COMMIT_DB_PROPS, .db = two, .revs_limit = 5,
+    struct commit_op props = {.kind = COMMIT_DB_PROPS,
+                              .db = two,
+                              .revs_limit = 5,
                               .security = SLICE_LIT("{\"admins\":{}}")};
     char path[128];
     struct slice rows;
@@ -195,9 +199,12 @@ static uint32_t kill_a_writer(struct fix *x, unsigned after)
     assert_int_equal(pipe(fds), 0);
     pid = fork();
     assert_true(pid >= 0);
-    if (pid == 0) {
-        close(fds[0]);
-        child_writes(x->dir, fds[1]);
+    if (pid == 0) { /* a fresh process: LevelDB's thread does not survive a fork */
+        char fd[16];
+
+        snprintf(fd, sizeof(fd), "%d", fds[1]);
+        execl("/proc/self/exe", "test_couch_store", "child", x->dir, fd, (char *)NULL);
+        _exit(3);
     }
     close(fds[1]);
     while (read(fds[0], &i, sizeof(i)) == sizeof(i)) {
@@ -331,7 +338,7 @@ static void one_process_at_a_time(void **state)
     assert_st(x, store_check(x->dir, show_finding, NULL, &bad, &x->e), ST_EXISTS);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_closed_opens_again, fix_files, fix_end),
@@ -344,5 +351,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(drops_go_on_after_a_stop, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(one_process_at_a_time, fix_files, fix_end),
     };
+
+    if (argc == 4 && strcmp(argv[1], "child") == 0)
+        child_writes(argv[2], (int)strtol(argv[3], NULL, 10));
     return cmocka_run_group_tests_name("couch_store", tests, NULL, NULL);
 }
