@@ -223,6 +223,8 @@ static int fs_remove_one(const char *path, const struct stat *sb, int type, stru
 
 enum status fs_remove_tree(const char *path, struct err *e)
 {
+    /* thread safe as long as it changes no directory (FTW_CHDIR) */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
     if (nftw(path, fs_remove_one, FS_WALK_FDS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
         return fs_fail(e, "remove", path);
     return ST_OK;

@@ -67,7 +67,7 @@ static inline bool json_is(const struct json *v, enum json_type t)
 bool json_bool(const struct json *v, bool *out); /* false when v is no boolean */
 /* false unless an integer that fits (1.0 is no) */
 bool json_int(const struct json *v, int64_t *out);
-double json_double(const struct json *v);          /* of a number; may be infinite (1e400) */
+double json_double(const struct json *v); /* of a number; may be infinite (1e400) */
 /* The first n numbers of a packed or ordinary array of numbers as float32. false when an element
  * is no number, is not finite as float32, or the count is not n. *bad: index of the offender. */
 bool json_floats(const struct json *arr, float *out, uint32_t n, uint32_t *bad);

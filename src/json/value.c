@@ -169,13 +169,18 @@ static enum json_type type_of_text(struct slice text)
     }
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 struct json *json_raw(struct arena *a, struct slice raw)
 {
     struct json *v;
 
-    while (raw.n != 0 && memchr(" \t\r\n", raw.p[0], 4) != NULL)
+    while (raw.n != 0 && is_space(raw.p[0]))
         raw = slice_of(raw.p + 1, raw.n - 1);
-    while (raw.n != 0 && memchr(" \t\r\n", raw.p[raw.n - 1], 4) != NULL)
+    while (raw.n != 0 && is_space(raw.p[raw.n - 1]))
         raw.n--;
     v = node_make(a, type_of_text(raw));
     v->raw = raw;

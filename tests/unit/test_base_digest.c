@@ -1,4 +1,4 @@
-/* Unit tests of base/digest.h against published vectors, and of the two CRC paths' agreement. */
+/* Unit tests of base/digest.h against published vectors, and of the CRC against its definition. */
 #include "unit.h"
 
 #include <string.h>

@@ -61,10 +61,10 @@ static void arena_defers(void **state)
     char marks[4], *at = marks;
 
     (void)state;
-    for (char c = 'a'; c <= 'c'; c++) {
+    for (int i = 0; i < 3; i++) {
         struct order *o = arena_alloc(a, sizeof *o);
 
-        *o = (struct order){out, &n, c};
+        *o = (struct order){out, &n, "abc"[i]};
         arena_defer(a, note_order, o);
     }
     arena_reset(a);
