@@ -14,6 +14,7 @@ import sys
 FOREIGN = {  # pattern of the header -> the one place for it (folder, or a file in it)
     r"microhttpd": "src/http/",
     r"yajl": "src/json/",
+    r"unicode/": "src/json/",
     r"leveldb/": "src/kv/",
     r"faiss/": "src/vector/faiss_shim.cc",
     r"curl/": "src/repl/",
