@@ -1,8 +1,8 @@
 /* couch/revid.c: rev_make: the revision CouchDB would give the same edit. Pure; any thread.
  *
  * CouchDB hashes term_to_binary([Deleted, OldStart, OldRev, Body, Atts], [{minor_version, 1}]). The
- * bytes of that term are produced here without building it, into a small buffer that is flushed into
- * the digest when it fills, so memory does not grow with the document:
+ * bytes of that term are produced here without building it, into a small buffer that is flushed
+ * into the digest when it fills, so memory does not grow with the document:
  *
  *   131 list;  list: 108 n(4) elements 106, empty 106, only bytes 0..255: 107 n(2) bytes
  *   object: 1-tuple (104 1) of a list of 2-tuples (104 2) name, value
@@ -38,6 +38,7 @@ enum {
     TERM_BUFFER = 4096,
     STRING_EXT_MAX = 65535,
     INT64_DIGITS = 18, /* any number of so many digits fits */
+    SCALE_MAX = 27,    /* 5^27 is the last power of five that fits in 63 bits */
     BIG_LIMBS = LIMIT_REV_INT_DIGITS / 9 + 2
 };
 
@@ -184,13 +185,60 @@ static bool is_float(struct slice text)
     return false;
 }
 
+/* digits / 10^scale, correctly rounded: one exact division of 127 bits by 64, whose remainder goes
+ * into the last bit of the quotient, ten places below the last bit of a double. */
+static double divide(uint64_t digits, unsigned scale)
+{
+    uint64_t five = 1, q;
+    int up, by;
+
+    for (unsigned i = 0; i < scale; i++)
+        five *= 5;
+    up = __builtin_clzll(digits);
+    by = __builtin_clzll(five);
+    five <<= by;
+    __extension__ unsigned __int128 n = (unsigned __int128)(digits << up) << 63;
+    q = (uint64_t)(n / five);
+    q |= (uint64_t)n != q * five; /* the remainder is below 2^64 */
+    return ldexp((double)q, by - up - 63 - (int)scale);
+}
+
+/* The numbers of vectors: digits and a point, no exponent. Other ones are left to json_double,
+ * which for 17 digits takes several times as long. */
+static bool plain_float(struct slice text, double *out)
+{
+    uint64_t digits = 0;
+    unsigned scale = 0;
+    bool point = false;
+    size_t i = text.n > 0 && text.p[0] == '-';
+
+    for (; i < text.n; i++) {
+        unsigned d = (unsigned char)text.p[i] - (unsigned)'0';
+
+        if (text.p[i] == '.') {
+            point = true;
+            continue;
+        }
+        if (d > 9 || digits > UINT64_MAX / 10 - 1)
+            return false;
+        digits = digits * 10 + d;
+        scale += point;
+    }
+    if (digits == 0 || scale > SCALE_MAX)
+        return false;
+    *out = text.p[0] == '-' ? -divide(digits, scale) : divide(digits, scale);
+    return true;
+}
+
 static void put_float(struct term *t, struct slice text)
 {
     struct json number = {.type = JSON_NUMBER, .text = text};
-    double d = json_double(&number);
     unsigned char *p;
     uint64_t bits;
+    double d;
 
+    if (!plain_float(text, &d))
+        d = json_double(&number);
     if (!isfinite(d)) {
         put_binary(t, text);
         return;

@@ -141,8 +141,8 @@ bool revtree_merge(struct revtree *t, const struct rev *revs, uint32_t n, bool d
 /* ---- stem ---- */
 
 /* Moves the kept nodes together. rank: see below; overwritten with where each node went. What is
- * exactly `limit` away from its nearest leaf is the last that a path keeps: a root from now on, even
- * where its parent stays for the sake of a nearer leaf. */
+ * exactly `limit` away from its nearest leaf is the last that a path keeps: a root from now on,
+ * even where its parent stays for the sake of a nearer leaf. */
 static void cut(struct revtree *t, uint32_t *rank, uint32_t limit)
 {
     uint32_t n = 0;

@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_couch_docinfo.c: the first byte chooses the decoder, the rest is its input. What is
- * accepted must encode to the same bytes where the encoding has only one form. */
+/* tests/fuzz/fuzz_couch_docinfo.c: the first byte chooses the decoder, the rest is its input. What
+ * is accepted must encode to the same bytes where the encoding has only one form. */
 #include <stdint.h>
 
 #include "base/assert.h"

@@ -1,5 +1,5 @@
-/* tests/unit/test_couch_docinfo.c: rows, bodies and log records of documents: round trips, where the
- * relative pointers come out, and that every damaged form is refused. */
+/* tests/unit/test_couch_docinfo.c: rows, bodies and log records of documents: round trips, where
+ * the relative pointers come out, and that every damaged form is refused. */
 #include "unit.h"
 
 #include "base/alloc.h"

@@ -178,6 +178,61 @@ static void test_make_numbers(void **state)
                 "1-7597db677d0b86ffe8cbf76791fc0ad0");
 }
 
+static void hash_number(struct arena *a, const char *text, unsigned char id[16])
+{
+    struct slice doc = arena_printf(a, "{\"n\":%s}", text);
+    const struct json *body;
+    struct rev none = {0}, r;
+    struct err e;
+
+    assert_int_equal(json_parse(a, doc, &body, &e), ST_OK);
+    rev_make(&none, false, body, NULL, 0, id, &r);
+}
+
+/* Floats without an exponent are read by revid.c itself, all others by json_double. */
+static void test_make_floats_agree(void **state)
+{
+    static const char *const hard[] = {
+        "9007199254740993.0",
+        "9007199254740992.5",
+        "1844674407370955160.0",
+        "0.1",
+        "0.30000000000000004",
+        "123456789.0123456789",
+        "0.000000000000000001",
+        "1.0",
+        "4503599627370496.5",
+        "4503599627370497.5",
+        "-0.5",
+        "0.000000000000000000000000001",
+    };
+    struct arena *a = arena_new();
+    unsigned char x[16], y[16];
+    uint64_t seed = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        char text[64], with_exponent[72];
+        int n;
+
+        seed = seed * 6364136223846793005U + 1442695040888963407U;
+        if (i < sizeof hard / sizeof hard[0])
+            n = snprintf(text, sizeof text, "%s", hard[i]);
+        else
+            n = snprintf(text, sizeof text, "%s%u.%0*llu", seed & 1 ? "-" : "",
+                         (unsigned)(seed >> 62), 1 + (int)(seed >> 32 & 15) + (i % 3 == 0 ? 8 : 0),
+                         (unsigned long long)(seed >> (i % 60)));
+        assert_true(n > 0 && n < 64);
+        (void)snprintf(with_exponent, sizeof with_exponent, "%se0", text);
+        hash_number(a, text, x);
+        hash_number(a, with_exponent, y);
+        if (memcmp(x, y, 16) != 0)
+            fail_msg("%s is read differently with and without an exponent", text);
+        arena_reset(a);
+    }
+    arena_free(a);
+}
+
 /* {"v":[from, from + 1, ...]} with n elements, or n times the same text. */
 static char *numbers_doc(int from, int n, const char *same)
 {
@@ -239,7 +294,7 @@ static void test_make_large(void **state)
     memcpy(p, "{\"s\":\"", 6);
     memcpy(p + 10006, "\"}", 3);
     assert_made(NULL, false, p, "1-5d4b0adc7ccfd766f1586ed781f6e5df");
-    for (int i = 0; i < 90; i++) {
+    for (size_t i = 0; i < 90; i++) {
         memcpy(p + 5 * i, "{\"a\":", 5);
         p[451 + i] = '}';
     }
@@ -249,7 +304,7 @@ static void test_make_large(void **state)
     mem_free(p);
 }
 
-/* Numbers that Erlang has no value for: any hash will do, but a stable one that tells them apart. */
+/* Numbers that Erlang has no value for: any hash will do if it is stable and tells them apart. */
 static void test_make_odd_numbers(void **state)
 {
     static const char *const docs[] = {"{\"a\":1e400}", "{\"a\":-1e400}", "{\"a\":1e401}",
@@ -305,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_make_large),
         cmocka_unit_test(test_make_odd_numbers),
         cmocka_unit_test(test_make_attachments),
+        cmocka_unit_test(test_make_floats_agree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
