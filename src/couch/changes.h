@@ -54,7 +54,8 @@ struct all_docs *all_docs_new(struct db *db, const struct all_docs_opts *opts);
 void all_docs_free(struct all_docs *r);
 /* Appends one row object {"id","key","value":{"rev"},"doc"?}; *got false at the end. */
 enum status all_docs_next(struct all_docs *r, struct buf *out, bool *got, struct err *e) MUST_CHECK;
-/* Rows of live documents before the first row of the answer; call after the first next. */
+/* Rows of live documents before the first row of the answer; call after the first next. UINT64_MAX:
+ * more than LIMIT_OFFSET_SCAN, not counted: answer null. */
 uint64_t all_docs_offset(const struct all_docs *r);
 uint64_t all_docs_total(const struct all_docs *r);
 /* Same reader for the engine's own scans (Mango): head of the row and, on demand, its body. */

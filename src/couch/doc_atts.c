@@ -77,8 +77,8 @@ static enum status set_data(struct att *t, struct slice data, bool gzip, bool st
     md5(t->data.p, t->data.n, t->md5);
     if (!gzip)
         return ST_OK;
-    bool magic = data.n > 2 && (unsigned char)data.p[0] == GZIP_MAGIC_0 &&
-                 (unsigned char)data.p[1] == GZIP_MAGIC_1;
+    bool magic = data.n > 2 && (unsigned char)t->data.p[0] == GZIP_MAGIC_0 &&
+                 (unsigned char)t->data.p[1] == GZIP_MAGIC_1;
     if (magic && gzip_length(data, LIMIT_INFLATED_BYTES, &t->len)) {
         t->encoding = ATT_GZIP;
         return ST_OK;

@@ -220,6 +220,7 @@ enum status doc_view_write(struct db *db, const struct doc_view *v, struct arena
     return ST_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
 enum status doc_write_winner(struct db *db, struct slice id, const struct rev *rev, bool deleted,
                              const struct doc_body *body, struct buf *out, struct err *e)
 {

@@ -11,7 +11,7 @@ struct choice {
     struct slice id;
     struct docinfo info;
     bool latest;
-    const struct doc_read_opts *opts;
+    struct doc_read_opts opts;
     struct arena *a;
     struct buf *out;
     bool *given; /* latest: by node, written already */
@@ -62,7 +62,7 @@ static enum status write_node(struct choice *c, uint32_t node, struct err *e)
         return ST_OK;
     }
     buf_str(c->out, "{\"ok\":");
-    TRY(doc_write_json(c->db, c->id, &c->info, (int)node, c->opts, c->a, c->out, e));
+    TRY(doc_write_json(c->db, c->id, &c->info, (int)node, &c->opts, c->a, c->out, e));
     buf_char(c->out, '}');
     return ST_OK;
 }
@@ -112,7 +112,7 @@ enum status doc_open_revs(struct db *db, struct slice id, const struct slice *re
     struct choice c = {.db = db,
                        .id = id,
                        .latest = latest,
-                       .opts = opts,
+                       .opts = *opts,
                        .a = a,
                        .out = out,
                        .missing = write_missing};
@@ -175,17 +175,15 @@ static enum status item_atts_since(const struct json *item, struct arena *a,
 static enum status write_item(struct choice *c, const struct json *rev, const struct json *item,
                               struct err *e)
 {
-    struct doc_read_opts opts = *c->opts;
     struct rev r;
     bool found;
 
-    c->opts = &opts;
     TRY(doc_id_check(c->id, e));
     if (rev != NULL && rev->type != JSON_STRING)
         return err_set(e, ST_BAD_REQUEST, "Invalid rev format");
     if (rev != NULL)
         TRY(rev_parse(c->a, rev->text, &r, e));
-    TRY(item_atts_since(item, c->a, &opts, e));
+    TRY(item_atts_since(item, c->a, &c->opts, e));
     TRY(doc_lookup(c->db, NULL, c->id, c->a, &c->info, &found, e));
     if (!found)
         c->info.tree.n = 0;
@@ -202,7 +200,7 @@ enum status doc_bulk_get(struct db *db, const struct json *item, bool latest,
     const struct json *id = json_get(item, "id"), *rev = json_get(item, "rev");
     struct choice c = {.db = db,
                        .latest = latest,
-                       .opts = opts,
+                       .opts = *opts,
                        .a = a,
                        .out = out,
                        .missing = write_missing_item};

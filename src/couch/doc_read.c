@@ -5,6 +5,13 @@
 #include "couch/doc_priv.h"
 #include "couch/keys.h"
 
+static enum status not_found(struct err *e, const char *reason)
+{
+    (void)err_set(e, ST_NOT_FOUND, "%s", reason);
+    return ST_NOT_FOUND;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): doc_info's parameters and one more */
 enum status doc_lookup(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,
                        struct docinfo *out, bool *found, struct err *e)
 {
@@ -23,7 +30,7 @@ enum status doc_info(struct db *db, const struct kv_snap *snap, struct slice id,
     bool found;
 
     TRY(doc_lookup(db, snap, id, a, out, &found, e));
-    return found ? ST_OK : err_set(e, ST_NOT_FOUND, "missing");
+    return found ? ST_OK : not_found(e, "missing");
 }
 
 enum status doc_load_body(struct db *db, const struct seg_ptr *p, struct arena *a,
@@ -52,7 +59,7 @@ enum status doc_write_json(struct db *db, struct slice id, const struct docinfo 
                          .node = node};
 
     if (!n->has_body)
-        return err_set(e, ST_NOT_FOUND, "missing");
+        return not_found(e, "missing");
     TRY(doc_load_body(db, &n->ptr, a, &body, e));
     return doc_view_write(db, &v, a, out, e);
 }
@@ -69,12 +76,12 @@ enum status doc_find(struct db *db, struct slice id, struct slice rev, struct ar
     if (rev.n == 0) {
         *node = revtree_winner(&info->tree);
         if ((info->flags & DOCINFO_DELETED) != 0)
-            return err_set(e, ST_NOT_FOUND, "deleted");
+            return not_found(e, "deleted");
     } else {
         *node = revtree_find(&info->tree, &r);
     }
     if (*node < 0 || !info->tree.nodes[*node].has_body)
-        return err_set(e, ST_NOT_FOUND, "missing");
+        return not_found(e, "missing");
     return ST_OK;
 }
 
@@ -83,14 +90,14 @@ enum status doc_att(struct db *db, struct slice id, struct slice rev, struct sli
                     struct arena *a, struct att *out, struct rev *at_rev, struct err *e)
 {
     struct docinfo info;
-    struct doc_body body;
+    struct doc_body body = {0};
     int node, at;
 
     TRY(doc_find(db, id, rev, a, &info, &node, e));
     TRY(doc_load_body(db, &info.tree.nodes[node].ptr, a, &body, e));
     at = doc_atts_find(&body, name);
-    if (at < 0)
-        return err_set(e, ST_NOT_FOUND, "Document is missing attachment");
+    if (at < 0 || body.atts == NULL)
+        return not_found(e, "Document is missing attachment");
     *out = body.atts[at];
     *at_rev = info.tree.nodes[node].rev;
     return ST_OK;

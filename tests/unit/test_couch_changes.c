@@ -1,5 +1,7 @@
 /* The changes reader: order, last_seq and pending, going on after the end, styles and documents;
  * the cursor's read-ahead against plain reads. */
+#include "base/assert.h"
+#include "base/thread.h"
 #include "couch_fixture.h"
 
 /* All rows there are now, each on a line with its seq cut down to the number. */
@@ -279,15 +281,76 @@ static void test_read_ahead(void **state)
     }
 }
 
+/* ---- a feed and a writer at once ---- */
+
+enum { WRITES = 300, WRITTEN_IDS = 40 };
+
+/* Rewrites a few documents again and again; its own memory, since the fixture is the reader's. */
+static void write_all(void *arg)
+{
+    struct fixture *f = arg;
+    struct arena *a = arena_new();
+    struct err e;
+
+    for (unsigned i = 0; i < WRITES; i++) {
+        struct slice text = arena_printf(
+            a, "{\"_id\":\"%u\",\"_revisions\":{\"start\":%u,\"ids\":[\"x\"%s]},\"n\":%u}",
+            i % WRITTEN_IDS, i / WRITTEN_IDS + 1, i < WRITTEN_IDS ? "" : ",\"x\"", i);
+        struct doc_edit ed = {0};
+        struct commit_op op;
+
+        ASSERT(json_parse(a, text, &ed.doc, &e) == ST_OK);
+        ASSERT(doc_edit_prepare(f->db, a, &ed, &op, &e) == ST_OK);
+        ASSERT(commit_wait(f->store, &op, 1, &e) == ST_OK && op.st == ST_OK);
+    }
+    arena_free(a);
+}
+
+/* Every sequence that is still a row at the end was seen, in rising order, with its body. */
+static void test_feed_while_writing(void **state)
+{
+    struct fixture *f = *state;
+    struct changes_opts o = {.limit = UINT64_MAX, .include_docs = true};
+    struct changes *c = changes_new(f->db, &o);
+    struct thread writer = {0};
+    uint64_t last = 0, seen[WRITTEN_IDS] = {0};
+    bool got;
+
+    thread_start(&writer, "writer", write_all, f);
+    while (changes_last_seq(c) < WRITES) {
+        OK(f, changes_next(c, &f->out, &got, &f->e));
+        if (!got)
+            continue;
+        uint64_t seq = changes_last_seq(c);
+        const struct json *row = parse(f, take(f));
+        const struct json *id = json_get(row, "id");
+
+        assert_true(seq > last);
+        ASSERT(id != NULL);
+        last = seq;
+        seen[strtoul(arena_cstr(f->a, id->text), NULL, 10)] = seq;
+        assert_non_null(json_get(json_get(row, "doc"), "n"));
+    }
+    thread_join(&writer);
+    changes_free(c);
+    for (unsigned i = 0; i < WRITTEN_IDS; i++)
+        assert_true(seen[i] > WRITES - WRITTEN_IDS);
+}
+
 #define WITH_STORE(t) cmocka_unit_test_setup_teardown(t, fixture_open, fixture_close)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(test_rows),          WITH_STORE(test_limit),
-        WITH_STORE(test_descending),    WITH_STORE(test_docs_and_styles),
-        WITH_STORE(test_seq_interval),  WITH_STORE(test_filters),
-        WITH_STORE(test_filter_pauses), WITH_STORE(test_read_ahead),
+        WITH_STORE(test_rows),
+        WITH_STORE(test_limit),
+        WITH_STORE(test_descending),
+        WITH_STORE(test_docs_and_styles),
+        WITH_STORE(test_seq_interval),
+        WITH_STORE(test_filters),
+        WITH_STORE(test_filter_pauses),
+        WITH_STORE(test_read_ahead),
+        WITH_STORE(test_feed_while_writing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,7 +215,6 @@ static void test_conflicts(void **state)
 static void test_delete_and_recreate(void **state)
 {
     struct fixture *f = *state;
-    char dead[sizeof f->rev];
 
     assert_int_equal(erase(f, "a", ""), ST_NOT_FOUND);
     assert_reason(f, "missing");
@@ -223,7 +222,7 @@ static void test_delete_and_recreate(void **state)
     char *one = arena_cstr(f->a, slice_str(f->rev));
     OK(f, erase(f, "a", one));
     assert_int_equal(f->rev[0], '2');
-    memcpy(dead, f->rev, sizeof dead);
+    char *dead = arena_cstr(f->a, slice_str(f->rev));
     assert_int_equal(erase(f, "a", dead), ST_NOT_FOUND);
     assert_reason(f, "deleted");
     assert_conflict(f, put(f, "a", with_rev(f, dead, ",\"_deleted\":true")));
@@ -258,11 +257,13 @@ static void test_losing_leaf_can_be_edited(void **state)
 /* {"v":"xx..."} of n bytes. */
 static char *long_doc(struct fixture *f, size_t n)
 {
-    char *p = arena_alloc(f->a, n + 1);
+    struct slice head = SLICE_LIT("{\"v\":\"");
+    char *p = arena_zalloc(f->a, n + 1);
 
     memset(p, 'x', n);
-    memcpy(p, "{\"v\":\"", 6);
-    memcpy(p + n - 2, "\"}", 3);
+    memcpy(p, head.p, head.n);
+    p[n - 2] = '"';
+    p[n - 1] = '}';
     return p;
 }
 
@@ -329,6 +330,8 @@ static void test_inline(void **state)
     assert_non_null(strstr(get_with(f, "a", one, &data), "\"e\":"));
 }
 
+#define NAMED_HELLO(name) "{\"" name "\":" HELLO "}"
+
 static void test_bad_attachments(void **state)
 {
     struct fixture *f = *state;
@@ -340,8 +343,8 @@ static void test_bad_attachments(void **state)
         "{\"t\":{}}",
         "{\"t\":1}",
         "{\"t\":{\"follows\":true}}",
-        "{\"_x\":" HELLO "}",
-        "{\"\":" HELLO "}",
+        NAMED_HELLO("_x"),
+        NAMED_HELLO(""),
         "{\"t\":{\"data\":\"\",\"content_type\":\"a\\nb\"}}",
         "{\"t\":{\"data\":\"\",\"content_type\":3}}",
     };
