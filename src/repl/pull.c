@@ -323,8 +323,9 @@ static enum status bulk_finish(struct repl_job *j, struct fetch *f, const struct
     long code;
 
     st = fetch_wait(j->peer, f, &code, e);
-    if (st == ST_OK && code == 200)
-        (void)json_parse(a, arena_dup(a, fetch_body(f)), &answer, e);
+    if (st == ST_OK && code == 200 &&
+        json_parse(a, arena_dup(a, fetch_body(f)), &answer, e) != ST_OK)
+        answer = NULL;
     results = json_get(answer, "results");
     if (st == ST_OK && json_is(results, JSON_ARRAY) && results->count == n) {
         st = bulk_take(j, a, results, w, n, e);
@@ -407,7 +408,7 @@ static enum status one_page(struct repl_job *j, struct fetch **next, uint32_t *r
 {
     struct arena *a = arena_new();
     struct fetch *page = *next;
-    const struct json *rows;
+    const struct json *rows = NULL;
     struct slice last;
     struct wants w = {0};
     enum status st;
