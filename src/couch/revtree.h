@@ -19,7 +19,7 @@ struct revnode {
     bool deleted;
     bool has_body;       /* ptr is set; a placeholder above a replicated leaf has none */
     bool leaf;           /* kept true by every call here */
-    struct seg_ptr ptr;  /* the body region (doc_body.h); seg SEG_SELF: in the record being written */
+    struct seg_ptr ptr;  /* the body region (docinfo.h); SEG_SELF: in the record being written */
 };
 struct revtree {
     struct arena *arena;
@@ -43,13 +43,15 @@ uint32_t revtree_leaves_below(const struct revtree *t, int i, struct arena *a, u
 int revtree_body_above(const struct revtree *t, int i);
 /* ---- change ---- */
 /* A new node under parent (REVTREE_ROOT for a first revision); returns its index. The parent must
- * be a leaf or REVTREE_ROOT: interactive edits never branch. */
+ * be a leaf or REVTREE_ROOT: interactive edits never branch. -1, and nothing changes, when the
+ * forest has the revision already (it was replicated here without its ancestry). */
 int revtree_add_child(struct revtree *t, int parent, const struct rev *r, bool deleted);
 /* Merges one path, newest first: revs[0] is the leaf (C.4). *leaf: index of revs[0]. Returns false
- * when revs[0] was in the tree already (nothing changed). */
+ * when revs[0] was in the tree already (nothing changed). Generations must fall by one and end at 1
+ * or above: the caller has checked that. Indexes change. */
 bool revtree_merge(struct revtree *t, const struct rev *revs, uint32_t n, bool deleted, int *leaf);
-/* Keeps at most limit nodes on each leaf's path (C.5). Returns true when nodes went away. Indexes
- * change. */
+/* Keeps at most limit nodes on each leaf's path (C.5). Returns true when something changed:
+ * nodes went away, or a node lost a parent that stays for another leaf. Indexes change. */
 bool revtree_stem(struct revtree *t, uint32_t limit);
 /* ---- bytes (docs/format.md "Revision tree") ---- */
 void revtree_encode(const struct revtree *t, struct buf *out);

@@ -1,5 +1,5 @@
 /* tests/unit/test_couch_revtree_random.c: the revision forest under random histories, against a
- * model that only knows sets: which revisions are there, and of which of them the parent is known. */
+ * model that only knows sets: which revisions are there, of which of them the parent is known. */
 #include "unit.h"
 
 #include "base/alloc.h"
