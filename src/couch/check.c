@@ -228,7 +228,7 @@ static void check_counts(struct check *c, const struct tally *t)
                 (unsigned long long)f->external_bytes);
     if (t->seq_rows != f->docs + f->deleted)
         finding(c, "%.*s: %llu changes rows for %llu documents", shown(t->name), t->name.p,
-                (unsigned long long)t->seq_rows, (unsigned long long)(f->docs + f->deleted));
+                (unsigned long long)t->seq_rows, (unsigned long long)f->docs + f->deleted);
 }
 
 /* All rows of one database; the iterator stands on the first and ends after the last. */

@@ -149,6 +149,37 @@ static void make_record(struct group *g, struct slot *sl, const struct docinfo *
     write_body(g, sl);
 }
 
+/* Nothing goes into the log that a replay would refuse or a reader could not read: the bytes are
+ * decoded once more before they are promised. */
+static bool is_readable(struct group *g, const struct slot *sl)
+{
+    struct slice body = slice_of(g->bodies.p + sl->body_off, g->bodies.n - sl->body_off);
+    struct seg_ptr at = {.len = (uint32_t)g->region.n};
+    struct doc_record rec;
+    struct revtree tree;
+    struct doc_body b;
+    struct err *e = &sl->op->err;
+
+    return doc_record_decode(g->ap.arena, body, &rec, &tree, e) == ST_OK &&
+           doc_body_decode(g->ap.arena, buf_slice(&g->region), &at, &b, e) == ST_OK;
+}
+
+/* The slot that group_slot() gave, filled; or everything as it was. */
+static bool fill_slot(struct group *g, struct slot *sl, const struct docinfo *was)
+{
+    struct commit_op *op = sl->op;
+    struct db_counts before = op->db->staged;
+
+    make_record(g, sl, was);
+    if (is_readable(g, sl))
+        return true;
+    op->db->staged = before;
+    g->bodies.n = sl->body_off;
+    op->seq = 0;
+    op->st = ST_INTERNAL;
+    return false;
+}
+
 /* The document as LevelDB has it; an empty tree when it was never there. */
 static enum status load(struct group *g, struct slice key, struct docinfo *d, struct err *e)
 {
@@ -205,7 +236,8 @@ enum staged stage_doc(struct group *g, struct commit_op *op)
     sl->op = op;
     sl->key = key;
     sl->tree = was.tree;
-    make_record(g, sl, &was);
+    if (!fill_slot(g, sl, &was))
+        return STAGED_NOTHING;
     *group_record(g) = (struct log_record){.type = LOG_DOC,
                                            .flags = sl->deleted ? LOG_F_TOMBSTONE : 0,
                                            .dbnum = op->db->num,

@@ -55,6 +55,19 @@ static bool is_db_op(const struct commit_op *op)
            op->kind == COMMIT_DB_PROPS;
 }
 
+/* What holds for documents of both kinds. */
+static bool may_write(struct commit_op *op)
+{
+    if (db_dropped(op->db))
+        op->st = err_set(&op->err, ST_NOT_FOUND, "Database does not exist.");
+    else if (op->docid.n == 0 || op->docid.n > LIMIT_DOCID_BYTES)
+        op->st = err_word(&op->err, ST_BAD_REQUEST, "illegal_docid", "Document id of %zu bytes",
+                          op->docid.n);
+    else
+        op->st = ST_OK;
+    return op->st == ST_OK;
+}
+
 static enum staged stage_op(struct group *g, struct commit_op *op)
 {
     if (atomic_load(&g->s->in_trouble)) {
@@ -65,10 +78,8 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
         return STAGED_LATER;
     if (g->n != 0 && g->bodies.n + commit_op_bytes(op) > LIMIT_GROUP_BYTES)
         return STAGED_LATER;
-    if ((op->kind == COMMIT_DOC || op->kind == COMMIT_LOCAL) && db_dropped(op->db)) {
-        op->st = err_set(&op->err, ST_NOT_FOUND, "Database does not exist.");
+    if ((op->kind == COMMIT_DOC || op->kind == COMMIT_LOCAL) && !may_write(op))
         return STAGED_NOTHING;
-    }
     switch (op->kind) {
     case COMMIT_DOC:
         return stage_doc(g, op);

@@ -3,7 +3,7 @@
  *   1 LevelDB: opened (its own log is dropped after an unclean stop); unusable or of another store:
  *     moved aside, an empty one takes its place, and everything is applied again from LSN 1
  *   2 A := the LSN that LevelDB says it has applied
- *   3 the log: checked, its torn tail cut (wal/log.h); A beyond its end: refused, LevelDB then holds
+ *   3 the log: checked, its torn tail cut (wal/log.h); A beyond its end: refused, then LevelDB has
  *     what an older copy of the log does not
  *   4 records after A applied, in batches, by apply.c
  *   5 the catalogue read; the log's new segment started

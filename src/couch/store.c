@@ -55,24 +55,28 @@ static void store_free(struct store *s)
     mem_free(s);
 }
 
-static enum status acquire(struct store *s, const struct store_options *opt, struct err *e)
+static enum status open_files(struct store *s, const struct store_options *opt, struct err *e)
 {
     struct buf uri;
+    enum status st;
+
+    buf_init(&uri, 8192);
+    buf_printf(&uri, "file:%s", opt->dir);
+    buf_char(&uri, '\0');
+    st = buf_ok(&uri) ? seg_store_open(uri.p, &s->segs, e)
+                      : err_set(e, ST_BAD_REQUEST, "the path of the data is too long");
+    buf_free(&uri);
+    s->owns_segs = st == ST_OK;
+    return st;
+}
+
+static enum status acquire(struct store *s, const struct store_options *opt, struct err *e)
+{
     enum ss_rc rc;
 
-    if (s->segs == NULL) {
-        enum status st;
-
-        buf_init(&uri, 8192);
-        buf_printf(&uri, "file:%s", opt->dir);
-        buf_char(&uri, '\0');
-        st = buf_ok(&uri) ? seg_store_open(uri.p, &s->segs, e)
-                          : err_set(e, ST_BAD_REQUEST, "the path of the data is too long");
-        buf_free(&uri);
-        if (st != ST_OK)
-            return st;
-        s->owns_segs = true;
-    }
+    if (s->segs == NULL)
+        TRY(open_files(s, opt, e));
+    ASSERT(s->segs != NULL);
     rc = s->segs->ops->acquire(s->segs, s->number, &s->super, e);
     if (rc != SS_OK)
         return ss_status(rc);

@@ -117,6 +117,31 @@ static void one_document_many_times_in_a_batch(void **state)
     assert_check_clean(x);
 }
 
+/* What a replay would refuse is not written, and what came before it in the batch is. */
+static void impossible_operations_are_refused(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct rev odd = {1, false, SLICE_LIT("0123456789abcdef0123456789abcdef")}; /* must be raw */
+    char *longid = mem_zalloc(LIMIT_DOCID_BYTES + 2);
+    struct commit_op ops[] = {op_edit(x, db, "a", none, rev_n(x, 1, 1)),
+                              op_edit(x, db, "b", none, odd), op_edit(x, db, "", none, odd),
+                              op_edit(x, db, "c", none, rev_n(x, 1, 1))};
+
+    assert_ok(x, commit_wait(x->s, ops, 4, &x->e));
+    assert_int_equal(ops[0].st, ST_OK);
+    assert_int_equal(ops[1].st, ST_INTERNAL);
+    assert_int_equal(ops[1].seq, 0);
+    assert_int_equal(ops[2].st, ST_BAD_REQUEST);
+    assert_int_equal(ops[3].seq, 2);
+    memset(longid, 'x', LIMIT_DOCID_BYTES + 1);
+    assert_st(x, put(x, db, longid, none, rev_n(x, 1, 1)), ST_BAD_REQUEST);
+    assert_counts(db, 2, 0, 2);
+    mem_free(longid);
+    db_release(db);
+    assert_check_clean(x);
+}
+
 static void replicated_revisions(void **state)
 {
     struct fix *x = *state;
@@ -528,6 +553,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(create_update_delete, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(conflicts_are_refused, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(one_document_many_times_in_a_batch, fix_files, fix_end),
+        cmocka_unit_test_setup_teardown(impossible_operations_are_refused, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(replicated_revisions, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(long_histories_are_stemmed, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(leaves_are_bounded, fix_memory, fix_end),
