@@ -15,6 +15,7 @@ FOREIGN = {  # pattern of the header -> the one place for it (folder, or a file 
     r"microhttpd": "src/http/",
     r"yajl": "src/json/",
     r"unicode/": "src/json/",
+    r"pcre2": "src/mango/regex.c",
     r"leveldb/": "src/kv/",
     r"faiss/": "src/vector/faiss_shim.cc",
     r"curl/": "src/repl/",

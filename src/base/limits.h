@@ -77,4 +77,12 @@
 
 /* Revisions (couch/rev*.c, revtree*.c) */
 #define LIMIT_REV_INT_DIGITS 1000                   /* longer integers are hashed as text */
+
+/* Mango, the details (mango/) */
+#define LIMIT_SELECTOR_VALUES 100000                /* 400 bad_arg: values of one $in */
+#define LIMIT_PATH_BYTES 8192                       /* 400 invalid_field_name */
+#define LIMIT_REGEX_BYTES 32768                     /* 400 bad_arg: one pattern */
+#define LIMIT_REGEX_STEPS 1000000u                  /* of one match; then it does not match */
+#define LIMIT_REGEX_DEPTH 100000u
+#define LIMIT_REGEX_HEAP_KIB 8192u                  /* a worker that matched keeps this much */
 #endif

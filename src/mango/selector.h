@@ -10,7 +10,8 @@
 
 struct selector;
 /* Errors carry Mango's tokens: invalid_operator, bad_arg, invalid_selector_json, not_supported, ...
- * $regex: ST_NOT_IMPLEMENTED word "not_supported" until PCRE2 comes. */
+ * $regex is PCRE2 over characters; a pattern that is no pattern is bad_arg, and a match that would
+ * take more than LIMIT_REGEX_STEPS steps does not match. $text, $near, ... are not_supported. */
 enum status selector_compile(struct arena *a, const struct json *sel, struct selector **out,
                              struct err *e) MUST_CHECK;
 /* doc: an object with _id and _rev as members when the selector may ask for them. a: scratch. */
