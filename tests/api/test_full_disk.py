@@ -1,0 +1,122 @@
+"""A full disk: 507, nothing lost, and writing goes on once there is room."""
+
+import os
+import subprocess
+import tempfile
+import time
+
+import pytest
+from support.server import Server
+
+SIZE = 64 * 1024 * 1024
+
+
+@pytest.fixture
+def small_disk():
+    folder = tempfile.mkdtemp(prefix="divan-full-")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=%d" % SIZE, "tmpfs", folder],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        os.rmdir(folder)
+        pytest.skip("needs root and mount: " + mounted.stderr.decode().strip())
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)
+        os.rmdir(folder)
+
+
+def fill_up(folder):
+    """Take every byte that is left with a file of our own."""
+    path = os.path.join(folder, "ballast")
+    with open(path, "ab", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    return path
+
+
+def write_until_refused(server, acked, tag, limit=3000):
+    """PUT documents until one is refused; the refusal."""
+    for n in range(limit):
+        doc_id = "%s-%05d" % (tag, n)
+        reply = server.put("/full/" + doc_id, {"n": n, "pad": "x" * 60_000})
+        if reply.status == 201:
+            acked[doc_id] = reply.json()["rev"]
+            continue
+        return reply
+    raise AssertionError("the disk never filled")
+
+
+def verify(server, acked):
+    rows = server.get("/full/_all_docs").json()["rows"]
+    held = {r["id"]: r["value"]["rev"] for r in rows}
+    lost = {i: r for i, r in acked.items() if held.get(i) != r}
+    assert not lost, "lost %d of %d: %r" % (len(lost), len(acked), list(lost)[:5])
+    return held
+
+
+def eventually_writes(server, acked, doc_id):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        reply = server.put("/full/" + doc_id, {"after": True})
+        if reply.status == 201:
+            acked[doc_id] = reply.json()["rev"]
+            return
+        assert reply.status in (507, 503), reply
+        time.sleep(0.25)
+    raise AssertionError("writing does not go on after room was made")
+
+
+def test_full_disk(small_disk):
+    data = os.path.join(small_disk, "data")
+    ballast = os.path.join(small_disk, "ballast")
+    # The start needs room for itself; the rest of the disk is taken afterwards.
+    server = Server(data=data)
+    server.log_path = tempfile.mktemp(prefix="divan-full-", suffix=".log")
+    acked = {}
+    with server:
+        assert server.put("/full").status == 201
+        with open(ballast, "wb") as file:
+            file.write(b"\0" * (4 << 20))
+        refused = write_until_refused(server, acked, "a")
+        assert refused.status == 507, refused
+        assert refused.json()["error"] == "insufficient_storage"
+        fill_up(small_disk)
+        for n in range(20):
+            reply = server.put("/full/refused-%d" % n, {"pad": "y" * 100_000})
+            assert reply.status == 507, reply
+        reply = server.post("/full/_bulk_docs", {"docs": [{"_id": "r%d" % i, "pad": "z" * 90_000} for i in range(10)]})
+        assert reply.status in (507, 201), reply
+        if reply.status == 201:
+            assert all(r.get("error") == "insufficient_storage" for r in reply.json()), reply
+        # Reading goes on, and what was acknowledged is there.
+        held = verify(server, acked)
+        assert not [i for i in held if i not in acked]
+        assert server.get("/full/" + next(iter(acked))).status == 200
+        os.unlink(ballast)
+        eventually_writes(server, acked, "after-room")
+        verify(server, acked)
+        # Full again, killed, started again with room: still nothing lost.
+        fill_up(small_disk)
+        for n in range(10):
+            reply = server.put("/full/again-%d" % n, {"pad": "y" * 200_000})
+            assert reply.status in (201, 507), reply
+            if reply.status == 201:
+                acked["again-%d" % n] = reply.json()["rev"]
+        server.kill9()
+        os.unlink(ballast)
+        server.start()
+        held = verify(server, acked)
+        assert not [i for i in held if i not in acked]
+        eventually_writes(server, acked, "after-restart")
+        server.stop()
+        code, text = server.check()
+        assert code == 0, text
+    os.unlink(server.log_path)
