@@ -1,19 +1,30 @@
 /* couch/commit_doc.c: stages one document operation: the rules of revisions against the present
  * tree, the new tree, the record. Runs on the committer, the serialisation point of all writes.
  *
- * A document that the group writes already is checked against the group's version of it. If the
- * second operation would write as well it starts the next group: its record must hold absolute
- * pointers to the bodies of the first one, and those are known only after the log has it.
+ * A document that the group writes already is checked against the group's version of it. Where the
+ * bodies of that version will lie is known only after the log has them, and a record must be whole:
+ * so the second record carries a copy of those bodies. If they are more than CARRY_MAX, the second
+ * operation starts the next group instead.
  */
 #include "base/digest.h"
 #include "couch/commit_priv.h"
+
+enum { CARRY_MAX = 64 << 10 };
+
+/* One operation against the document as it is. */
+struct edit {
+    struct commit_op *op;
+    struct docinfo was;        /* an empty tree and seq 0 when it was never there */
+    size_t carry_off, carry_n; /* bodies to carry along, in group.bodies */
+    int parent;                /* the node that an interactive edit goes under */
+};
 
 static size_t hash_slot(uint64_t h)
 {
     return (size_t)h & (GROUP_HASH - 1);
 }
 
-/* The slot of this document in the group, or NULL and the place to note it at. */
+/* The newest slot of this document in the group, or NULL; and the place to note one at. */
 static struct slot *find_in_group(struct group *g, struct slice key, uint64_t h, size_t *place)
 {
     size_t i = hash_slot(h);
@@ -21,6 +32,7 @@ static struct slot *find_in_group(struct group *g, struct slice key, uint64_t h,
     for (; g->hash[i] != 0; i = (i + 1) & (GROUP_HASH - 1)) {
         struct slot *sl = &g->slots[g->hash[i] - 1];
 
+        *place = i;
         if (g->recs[g->hash[i] - 1].keyhash == h && slice_eq(sl->key, key))
             return sl;
     }
@@ -73,25 +85,48 @@ static size_t record_bound(const struct revtree *t, const struct commit_op *op)
     return n;
 }
 
-/* The new revision into the tree, its body's pointer set as far as it is known. */
-static enum status change_tree(struct group *g, struct revtree *t, const struct commit_op *op,
-                               int parent, struct err *e)
+static size_t data_bytes(const struct commit_op *op)
 {
-    int leaf;
+    size_t n = 0;
 
-    if (op->new_edits)
-        leaf = revtree_add_child(t, parent, &op->path[0], op->deleted);
-    else if (!revtree_merge(t, op->path, op->npath, op->deleted, &leaf))
-        return err_set(e, ST_INTERNAL, "a revision that was not there is there");
+    for (uint32_t i = 0; i < op->body.natts; i++)
+        n += op->body.atts[i].data.p != NULL ? op->body.atts[i].data.n : 0;
+    return n;
+}
+
+/* The body of the new revision, and the places of all bodies of the record: the new one first, then
+ * what is carried. */
+static void place_bodies(struct group *g, struct revtree *t, const struct commit_op *op, int leaf)
+{
+    uint32_t after;
+
     buf_clear(&g->region);
     doc_body_encode(&op->body, &g->region);
     ASSERT(buf_ok(&g->region)); /* record_bound() said so */
+    after = (uint32_t)(g->region.n + data_bytes(op));
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->nodes[i].has_body && t->nodes[i].ptr.seg == SEG_SELF)
+            t->nodes[i].ptr.off += after;
     t->nodes[leaf].has_body = true;
     t->nodes[leaf].ptr = (struct seg_ptr){
         .seg = SEG_SELF, .len = (uint32_t)g->region.n, .crc = crc32c(0, g->region.p, g->region.n)};
+}
+
+/* The new revision into the tree, its body's pointer set as far as it is known. */
+static enum status change_tree(struct group *g, struct edit *ed)
+{
+    struct revtree *t = &ed->was.tree;
+    struct commit_op *op = ed->op;
+    int leaf;
+
+    if (op->new_edits)
+        leaf = revtree_add_child(t, ed->parent, &op->path[0], op->deleted);
+    else if (!revtree_merge(t, op->path, op->npath, op->deleted, &leaf))
+        return err_set(&op->err, ST_INTERNAL, "a revision that was not there is there");
+    place_bodies(g, t, op, leaf);
     revtree_stem(t, atomic_load(&op->db->revs_limit));
     if (count_leaves(t) > LIMIT_LEAVES)
-        return err_word(e, ST_TOO_LARGE, "document_too_large",
+        return err_word(&op->err, ST_TOO_LARGE, "document_too_large",
                         "A document has at most %d conflicting revisions.", LIMIT_LEAVES);
     return ST_OK;
 }
@@ -112,23 +147,31 @@ static void move_counts(struct db_counts *c, const struct docinfo *was, const st
     c->update_seq++;
 }
 
-static void write_body(struct group *g, struct slot *sl)
+static void write_body(struct group *g, struct slot *sl, const struct edit *ed)
 {
     const struct commit_op *op = sl->op;
+    char *copy;
 
     buf_clear(&g->head);
     doc_record_encode_head(&sl->rec, &g->head);
+    sl->head_n = g->head.n;
     buf_add(&g->bodies, buf_slice(&g->head));
     buf_add(&g->bodies, buf_slice(&g->region));
     for (uint32_t i = 0; i < op->body.natts; i++)
         if (op->body.atts[i].data.p != NULL)
             buf_add(&g->bodies, op->body.atts[i].data);
+    if (ed->carry_n != 0) {
+        copy = buf_extend(&g->bodies, ed->carry_n);
+        ASSERT(copy != NULL);
+        memcpy(copy, g->bodies.p + ed->carry_off, ed->carry_n);
+    }
     ASSERT(buf_ok(&g->head) && buf_ok(&g->bodies));
 }
 
 /* Everything about the record that follows from the new tree. */
-static void make_record(struct group *g, struct slot *sl, const struct docinfo *was)
+static void make_record(struct group *g, struct slot *sl, const struct edit *ed)
 {
+    const struct docinfo *was = &ed->was;
     struct commit_op *op = sl->op;
     struct db *db = op->db;
     int w = revtree_winner(&sl->tree);
@@ -146,7 +189,7 @@ static void make_record(struct group *g, struct slot *sl, const struct docinfo *
                                   .external_bytes = db->staged.external_bytes,
                                   .tree = &sl->tree};
     op->seq = sl->rec.seq;
-    write_body(g, sl);
+    write_body(g, sl, ed);
 }
 
 /* Nothing goes into the log that a replay would refuse or a reader could not read: the bytes are
@@ -165,12 +208,12 @@ static bool is_readable(struct group *g, const struct slot *sl)
 }
 
 /* The slot that group_slot() gave, filled; or everything as it was. */
-static bool fill_slot(struct group *g, struct slot *sl, const struct docinfo *was)
+static bool fill_slot(struct group *g, struct slot *sl, const struct edit *ed)
 {
     struct commit_op *op = sl->op;
     struct db_counts before = op->db->staged;
 
-    make_record(g, sl, was);
+    make_record(g, sl, ed);
     if (is_readable(g, sl))
         return true;
     op->db->staged = before;
@@ -195,48 +238,85 @@ static enum status load(struct group *g, struct slice key, struct docinfo *d, st
     return ST_OK;
 }
 
-/* ST_OK: to be written. op->st otherwise; ST_OK there as well when nothing is to be written. */
-static bool decide(const struct revtree *t, struct commit_op *op, int *parent)
+/* The document as the group will have written it. False: too much to carry along. */
+static bool load_from_group(struct group *g, const struct slot *sl, struct edit *ed)
 {
+    const struct revtree *t = &sl->tree;
+    struct revnode *nodes;
+
+    ed->carry_off = sl->body_off + sl->head_n;
+    ed->carry_n = sl->body_n - sl->head_n;
+    if (ed->carry_n > CARRY_MAX)
+        return false;
+    nodes = arena_array(g->ap.arena, t->n, sizeof(*nodes));
+    memcpy(nodes, t->nodes, t->n * sizeof(*nodes));
+    for (uint32_t i = 0; i < t->n; i++)
+        if (nodes[i].has_body && nodes[i].ptr.seg == SEG_SELF)
+            nodes[i].ptr.off -= (uint32_t)sl->head_n;
+    ed->was = (struct docinfo){.seq = sl->rec.seq,
+                               .docnum = sl->rec.docnum,
+                               .flags = sl->deleted ? DOCINFO_DELETED : 0,
+                               .winner_ptr = nodes[revtree_winner(t)].ptr,
+                               .tree = {g->ap.arena, nodes, t->n, t->n}};
+    return true;
+}
+
+/* Is there something to write? If not, op->st says why; ST_OK there: it is all there already. */
+static bool decide(const struct revtree *t, struct edit *ed)
+{
+    struct commit_op *op = ed->op;
+
     if (op->new_edits) {
-        op->st = check_edit(t, op, parent, &op->err);
+        op->st = check_edit(t, op, &ed->parent, &op->err);
         return op->st == ST_OK;
     }
-    *parent = REVTREE_ROOT;
     op->st = ST_OK;
     return revtree_find(t, &op->path[0]) < 0;
+}
+
+/* STAGED_RECORD: go on. The rules against the document as it is, in the group or in LevelDB. */
+static enum staged check(struct group *g, const struct slot *before, struct slice key,
+                         struct edit *ed)
+{
+    struct commit_op *op = ed->op;
+
+    if (before != NULL) {
+        if (!decide(&before->tree, ed))
+            return STAGED_NOTHING;
+        if (!load_from_group(g, before, ed))
+            return STAGED_LATER;
+    } else {
+        op->st = load(g, key, &ed->was, &op->err);
+        if (op->st != ST_OK || !decide(&ed->was.tree, ed))
+            return STAGED_NOTHING;
+    }
+    if (record_bound(&ed->was.tree, op) + ed->carry_n > LIMIT_RECORD_BYTES) {
+        op->st = err_word(&op->err, ST_TOO_LARGE, "document_too_large", "%.*s",
+                          (int)(op->docid.n < 200 ? op->docid.n : 200), op->docid.p);
+        return STAGED_NOTHING;
+    }
+    op->st = change_tree(g, ed);
+    return op->st == ST_OK ? STAGED_RECORD : STAGED_NOTHING;
 }
 
 enum staged stage_doc(struct group *g, struct commit_op *op)
 {
     struct slice key = key_db(g->ap.arena, op->db->num, KEY_INFO, op->docid);
     uint64_t h = hash64(key.p, key.n);
-    struct docinfo was;
+    struct edit ed = {.op = op};
     struct slot *sl;
+    enum staged how;
     size_t place;
-    int parent;
 
     ASSERT(op->npath >= 1 && (!op->new_edits || op->npath <= 2));
-    sl = find_in_group(g, key, h, &place);
-    if (sl != NULL)
-        return decide(&sl->tree, op, &parent) ? STAGED_LATER : STAGED_NOTHING;
-    op->st = load(g, key, &was, &op->err);
-    if (op->st != ST_OK || !decide(&was.tree, op, &parent))
-        return STAGED_NOTHING;
-    if (record_bound(&was.tree, op) > LIMIT_RECORD_BYTES) {
-        op->st = err_word(&op->err, ST_TOO_LARGE, "document_too_large", "%.*s",
-                          (int)(op->docid.n < 200 ? op->docid.n : 200), op->docid.p);
-        return STAGED_NOTHING;
-    }
-    op->st = change_tree(g, &was.tree, op, parent, &op->err);
-    if (op->st != ST_OK)
-        return STAGED_NOTHING;
-
+    how = check(g, find_in_group(g, key, h, &place), key, &ed);
+    if (how != STAGED_RECORD)
+        return how;
     sl = group_slot(g);
     sl->op = op;
     sl->key = key;
-    sl->tree = was.tree;
-    if (!fill_slot(g, sl, &was))
+    sl->tree = ed.was.tree;
+    if (!fill_slot(g, sl, &ed))
         return STAGED_NOTHING;
     *group_record(g) = (struct log_record){.type = LOG_DOC,
                                            .flags = sl->deleted ? LOG_F_TOMBSTONE : 0,

@@ -13,6 +13,7 @@ struct slot {
     struct slice key; /* of the 'i' row; arena */
     struct doc_record rec;
     struct revtree tree;
+    size_t head_n; /* the body regions begin here */
     bool winner_is_new, deleted;
     /* COMMIT_DB_CREATE, COMMIT_DB_PROPS: the row as it is to be; security borrows from the op, the
      * group's arena, or is static */

@@ -17,7 +17,13 @@
 #include "base/log.h"
 #include "couch/store_priv.h"
 
-enum { REPLAY_RECORDS = 1000, REPLAY_BYTES = 8 << 20, PATH_BYTES = 4096, VERSION_BYTES = 4 + 16 };
+enum {
+    REPLAY_RECORDS = 1000,
+    REPLAY_BYTES = 8 << 20,
+    PATH_BYTES = 4096,
+    INDEX_ROOM_BYTES = 64 << 20,
+    VERSION_BYTES = 4 + 16
+};
 
 /* ---- the index ---- */
 
@@ -120,6 +126,8 @@ static enum status open_index(struct store *s, const struct store_options *opt, 
     if (fs_exists(path)) {
         if (try_index(s, opt, s->super.clean, applied, e) == ST_OK)
             return ST_OK;
+        if (s->segs->ops->free_bytes(s->segs) < INDEX_ROOM_BYTES)
+            return ST_NO_SPACE; /* it would not open either way, and may be as good as ever */
         log_warn("store %s: the index is rebuilt from the log: %s", s->dir, e->reason);
         TRY(move_aside(s, e));
     }

@@ -117,6 +117,58 @@ static void one_document_many_times_in_a_batch(void **state)
     assert_check_clean(x);
 }
 
+/* Bodies of a group's earlier records go along, attachments too; too many of them, and the group
+ * ends. Reopening with an empty index proves that each record is whole. */
+static void bodies_are_carried_along(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    enum { N = 30, EACH = 9000 };
+    struct commit_op ops[N];
+    struct att atts[N];
+    struct docinfo d;
+    char path[128], *data = mem_zalloc(EACH + N), *got = mem_alloc(EACH);
+
+    for (size_t i = 0; i < EACH + N; i++)
+        data[i] = (char)(i % 251);
+    for (unsigned i = 0; i < N; i++) {
+        atts[i] = (struct att){.name = SLICE_LIT("f"),
+                               .type = SLICE_LIT("t"),
+                               .revpos = i + 1,
+                               .len = EACH,
+                               .data = slice_of(data + i, EACH)};
+        ops[i] = op_edit(x, db, "a", i == 0 ? none : rev_n(x, i, i), rev_n(x, i + 1, i + 1));
+        ops[i].body.atts = &atts[i];
+        ops[i].body.natts = 1;
+    }
+    assert_ok(x, commit_wait(x->s, ops, N, &x->e));
+    assert_counts(db, 1, 0, N);
+    db_release(db);
+    fix_close(x);
+    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
+    assert_ok(x, fs_remove_tree(path, &x->e));
+    fix_open(x);
+    db = open_db(x, "db");
+    assert_ok(x, read_info(x, db, "a", &d));
+    assert_int_equal(d.tree.n, N);
+    for (unsigned i = 0; i < N; i++) {
+        const struct seg_ptr *p = &d.tree.nodes[i].ptr;
+        char region[4096];
+        struct doc_body b;
+
+        assert_int_equal(d.tree.nodes[i].rev.gen, i + 1);
+        assert_ok(x, log_read(store_log(x->s), p, region, &x->e));
+        assert_ok(x, doc_body_decode(x->a, slice_of(region, p->len), p, &b, &x->e));
+        assert_true(slice_eq(b.json, ops[i].body.json));
+        assert_ok(x, log_read(store_log(x->s), &b.atts[0].ptr, got, &x->e));
+        assert_memory_equal(got, data + i, EACH);
+    }
+    mem_free(data);
+    mem_free(got);
+    db_release(db);
+    assert_check_clean(x);
+}
+
 /* What a replay would refuse is not written, and what came before it in the batch is. */
 static void impossible_operations_are_refused(void **state)
 {
@@ -553,6 +605,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(create_update_delete, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(conflicts_are_refused, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(one_document_many_times_in_a_batch, fix_files, fix_end),
+        cmocka_unit_test_setup_teardown(bodies_are_carried_along, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(impossible_operations_are_refused, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(replicated_revisions, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(long_histories_are_stemmed, fix_files, fix_end),

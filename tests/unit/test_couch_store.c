@@ -13,6 +13,28 @@
 
 static const struct rev none;
 
+/* One batch that writes the same few documents again and again: branches, twigs, tombstones. */
+static void random_batch(struct fix *x, struct db *db, uint64_t *rng)
+{
+    struct commit_op ops[30];
+    char id[32];
+
+    for (size_t i = 0; i < COUNT_OF(ops); i++) {
+        uint64_t r = unit_random(rng);
+        uint32_t gen = 1 + (uint32_t)(r % 4);
+        struct rev path[4];
+
+        for (uint32_t k = 0; k < gen; k++)
+            path[k] = rev_n(x, gen - k, k == 0 ? r >> 40 : (r >> 40) % 3);
+        snprintf(id, sizeof(id), "often-%u", (unsigned)(r >> 8) % 3);
+        ops[i] = op_path(x, db, id, path, gen);
+        ops[i].deleted = (r >> 16) % 4 == 0;
+    }
+    assert_ok(x, commit_wait(x->s, ops, COUNT_OF(ops), &x->e));
+    for (size_t i = 0; i < COUNT_OF(ops); i++)
+        assert_int_equal(ops[i].st, ST_OK);
+}
+
 /* Some of everything, from a seed: documents, conflicts, tombstones, locals, several databases. */
 static void random_history(struct fix *x, struct db *db, uint64_t seed, unsigned steps)
 {
@@ -43,6 +65,8 @@ static void random_history(struct fix *x, struct db *db, uint64_t seed, unsigned
             op.deleted = !w->deleted && r >> 62 == 3;
         }
         assert_ok(x, run1(x, &op));
+        if (i % 20 == 19)
+            random_batch(x, db, &rng);
     }
 }
 
