@@ -120,8 +120,8 @@ enum status kv_barrier(struct kv *kv, struct slice key, struct slice value, stru
 {
     char *text = NULL;
 
-    /* No key starts with 0xff: nothing is compacted, but the memtable goes to a table first. This is
-     * the only flush the C API has, and it returns no error: the put after it does. */
+    /* No key starts with 0xff: nothing is compacted, but the memtable goes to a table first. This
+     * is the only flush the C API has, and it returns no error: the put after it does. */
     leveldb_compact_range(kv->db, "\xff", 1, "\xff\xff", 2);
     leveldb_put(kv->db, kv->write, key.p, key.n, value.p, value.n, &text);
     return text == NULL ? ST_OK : kv_fail(e, "barrier", text);

@@ -1,6 +1,6 @@
 /* kv/kv.h: the disposable index: a thin wrapper around LevelDB and the only place that sees it.
  *
- * LevelDB's own log is never trusted: after an unclean stop kv_open deletes idx/<n>.log files first,
+ * LevelDB's own log is never trusted: after an unclean stop kv_open deletes the idx/<n>.log files,
  * what is left is an exact prefix of the write history, and our log replays the rest. Writes are
  * never synced; kv_barrier makes everything before it durable.
  * Ownership: values are copied into the caller's arena or buffer; LevelDB's memory never leaves.
@@ -27,7 +27,8 @@ enum status kv_open(const char *path, const struct kv_options *opt, struct kv **
                     struct err *e) MUST_CHECK;
 void kv_close(struct kv *kv); /* NULL is fine */
 /* Memtable to tables and fsynced, waits; then writes key -> value to see a background error. */
-enum status kv_barrier(struct kv *kv, struct slice key, struct slice value, struct err *e) MUST_CHECK;
+enum status kv_barrier(struct kv *kv, struct slice key, struct slice value,
+                       struct err *e) MUST_CHECK;
 uint64_t kv_disk_bytes(struct kv *kv);
 
 /* ST_NOT_FOUND without a reason. snap may be NULL. out: arena memory. */
@@ -42,15 +43,16 @@ void kv_batch_free(struct kv_batch *b);
 void kv_batch_clear(struct kv_batch *b);
 void kv_batch_put(struct kv_batch *b, struct slice key, struct slice value);
 void kv_batch_delete(struct kv_batch *b, struct slice key);
-enum status kv_write(struct kv *kv, struct kv_batch *b, struct err *e) MUST_CHECK; /* atomic, unsynced */
+enum status kv_write(struct kv *kv, struct kv_batch *b,
+                     struct err *e) MUST_CHECK; /* atomic, unsynced */
 
 struct kv_snap *kv_snap_new(struct kv *kv);
 void kv_snap_free(struct kv *kv, struct kv_snap *s); /* NULL is fine */
 
 /* An iterator sees the snapshot, or the moment it was made. */
 struct kv_iter *kv_iter_new(struct kv *kv, const struct kv_snap *snap);
-void kv_iter_free(struct kv_iter *it); /* NULL is fine */
-void kv_iter_seek(struct kv_iter *it, struct slice key);      /* first key >= */
+void kv_iter_free(struct kv_iter *it);                          /* NULL is fine */
+void kv_iter_seek(struct kv_iter *it, struct slice key);        /* first key >= */
 void kv_iter_seek_before(struct kv_iter *it, struct slice key); /* last key < */
 bool kv_iter_valid(const struct kv_iter *it);
 void kv_iter_next(struct kv_iter *it);

@@ -91,8 +91,8 @@ enum status frame_group_check(const struct frame_group *g, struct slice payload,
 {
     uint64_t lsn = g->first_lsn;
     uint32_t crcs = 0;
-    struct log_record r;
-    size_t used;
+    struct log_record r = {0};
+    size_t used = 0;
 
     while (payload.n != 0) {
         if (frame_rec_get(payload, salt, &r, &used, e) != ST_OK)

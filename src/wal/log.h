@@ -61,7 +61,8 @@ enum status log_scan(struct log *log, uint64_t from,
 enum status log_start(struct log *log, struct err *e) MUST_CHECK;
 
 /* One group: assigns LSNs, writes, makes durable. ST_NO_SPACE: nothing happened. */
-enum status log_append(struct log *log, struct log_record *recs, size_t n, struct err *e) MUST_CHECK;
+enum status log_append(struct log *log, struct log_record *recs, size_t n,
+                       struct err *e) MUST_CHECK;
 
 /* The bytes a pointer names, checked against its CRC, into out (p.len bytes). ST_CORRUPT,
  * ST_NOT_FOUND (the segment is gone), ST_IO. */
@@ -78,6 +79,7 @@ void log_close(struct log *log); /* seals the tail when it was started; NULL is 
 
 /* Offline verification for `divan check`: every header, group and record of every segment. Calls
  * report(arg, text) for each finding; *bad counts them. */
-enum status log_check(struct seg_store *ss, uint64_t store, void (*report)(void *arg, const char *text),
-                      void *arg, uint64_t *bad, struct err *e) MUST_CHECK;
+enum status log_check(struct seg_store *ss, uint64_t store,
+                      void (*report)(void *arg, const char *text), void *arg, uint64_t *bad,
+                      struct err *e) MUST_CHECK;
 #endif

@@ -111,19 +111,20 @@ static enum ss_rc settle_unknown(struct log *log, int niov, uint64_t total, stru
     enum ss_rc rc = SS_UNKNOWN;
 
     for (int i = 0; i < RESOLVE_TRIES && rc == SS_UNKNOWN; i++) {
+        uint64_t want = log->tail.len + total;
         uint32_t len = 0;
 
         if (i > 0)
-            time_sleep_us(1000ull << i);
+            time_sleep_us((uint64_t)1000 << i);
         rc = ops->resolve(log->ss, log->store, log->epoch, log->tail.seg, &len, e);
         if (rc != SS_OK)
             continue;
-        if (len == log->tail.len + total)
+        if (len == want)
             return SS_OK;
         if (len != log->tail.len) {
             (void)err_set(e, ST_IO, "segment %llu has %u bytes, neither %u nor %llu",
                           (unsigned long long)log->tail.seg, (unsigned)len, (unsigned)log->tail.len,
-                          (unsigned long long)(log->tail.len + total));
+                          (unsigned long long)want);
             return SS_IO;
         }
         rc = ops->append(log->ss, log->store, log->epoch, log->tail.seg, log->tail.len, log->iov,

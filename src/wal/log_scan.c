@@ -67,12 +67,12 @@ enum status log_scan(struct log *log, uint64_t from,
         uint32_t off;
 
         st = walk_next(&w, &g, &payload, &off, e);
-        if (st == ST_NOT_FOUND) {
+        if (st == ST_NOT_FOUND || (st == ST_TORN && log->salvage)) {
             st = ST_OK;
             break;
         }
         if (st == ST_TORN) /* log_open cut the torn tail off */
-            st = log->salvage ? ST_OK : err_set(e, ST_CORRUPT, "the log ends torn");
+            st = err_set(e, ST_CORRUPT, "the log ends torn");
         else if (st == ST_OK)
             st = visit_group(&v, &segs[w.at], off, payload, e);
     }

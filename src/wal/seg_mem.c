@@ -386,17 +386,17 @@ void seg_mem_fail_append(struct seg_store *s, unsigned nth, enum seg_mem_fault f
 static void torn_bytes(const struct seg_mem *m, uint64_t *rng, unsigned char *out, uint32_t n)
 {
     uint64_t kind = next_random(rng) % 4;
-    bool real = !m->last_done && m->last.p != NULL;
+    const unsigned char *p = m->last.p;
+    bool real = !m->last_done;
 
     for (uint32_t i = 0; i < n; i++) {
         bool hole = i % 512 == 0 && next_random(rng) % 3 == 0;
 
-        if (real && i < m->last.len && kind != 3)
-            out[i] = m->last.p[i];
-        else if (kind == 0 || i >= m->last.len)
-            out[i] = 0;
-        else
-            out[i] = kind == 1 ? m->last.p[i] : (unsigned char)next_random(rng);
+        out[i] = 0;
+        if (p != NULL && i < m->last.len && (real ? kind != 3 : kind == 1))
+            out[i] = p[i];
+        else if (i < m->last.len && kind >= 2)
+            out[i] = (unsigned char)next_random(rng);
         if (hole && kind == 2 && i + 512 < n) {
             memset(out + i, 0, 512);
             i += 511;
@@ -441,7 +441,7 @@ void seg_mem_damage(struct seg_store *s, uint64_t seg, uint32_t off, unsigned ch
 
     mutex_lock(&m->mu);
     for (size_t i = 0; i < m->nsegs; i++)
-        if (m->segs[i].seg == seg && off < m->segs[i].len)
+        if (m->segs[i].seg == seg && m->segs[i].p != NULL && off < m->segs[i].len)
             m->segs[i].p[off] ^= mask;
     mutex_unlock(&m->mu);
 }

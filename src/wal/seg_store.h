@@ -42,9 +42,9 @@ struct seg_info {
 /* What the store knew when it was acquired. */
 struct ss_super {
     unsigned char uuid[16];
-    uint64_t epoch;  /* of this acquisition: one more than any before */
-    bool created;    /* the store did not exist before */
-    bool clean;      /* the last owner said ss_clean and nothing came after */
+    uint64_t epoch; /* of this acquisition: one more than any before */
+    bool created;   /* the store did not exist before */
+    bool clean;     /* the last owner said ss_clean and nothing came after */
     uint64_t replay_hint_seg;
 };
 

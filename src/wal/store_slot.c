@@ -58,7 +58,7 @@ enum status store_slot_pick(struct slice file, struct store_slot *s, struct err 
 
     for (size_t i = 0; i < STORE_SLOTS && file.n >= (i + 1) * STORE_SLOT_BYTES; i++) {
         unsigned char bytes[STORE_SLOT_BYTES];
-        struct store_slot one;
+        struct store_slot one = {0};
         enum status st;
 
         memcpy(bytes, file.p + i * STORE_SLOT_BYTES, sizeof bytes);

@@ -55,7 +55,7 @@ static enum status group_at(struct walk *w, size_t at, uint32_t off, struct fram
                             struct slice *payload, struct err *e)
 {
     uint32_t salt = w->segs[at].salt;
-    struct slice s;
+    struct slice s = {0};
 
     TRY(window(w, at, off, FRAME_GROUP_BYTES, &s, e));
     TRY(frame_group_get(s, salt, g, e));
@@ -75,11 +75,11 @@ static enum status search(struct walk *w, size_t *at, uint32_t *off, struct fram
         const struct log_seg *s = &w->segs[*at];
 
         for (; s->good && s->len > *off && s->len - *off >= FRAME_GROUP_BYTES; *off += 8) {
-            struct slice in;
+            struct slice in = {0};
             struct err ignored;
 
             TRY(window(w, *at, *off, FRAME_GROUP_BYTES, &in, e));
-            if (in.p[0] == 'G' && frame_group_get(in, s->salt, g, &ignored) == ST_OK)
+            if (in.n != 0 && in.p[0] == 'G' && frame_group_get(in, s->salt, g, &ignored) == ST_OK)
                 return ST_OK;
         }
     }
@@ -90,7 +90,7 @@ static enum status rest_is_zero(struct walk *w, bool *zero, struct err *e)
 {
     *zero = true;
     for (uint32_t off = w->off; *zero && off < w->segs[w->at].len;) {
-        struct slice s;
+        struct slice s = {0};
 
         TRY(window(w, w->at, off, WINDOW, &s, e));
         for (size_t i = 0; i < s.n && *zero; i++)
