@@ -281,8 +281,9 @@ static enum staged check(struct group *g, const struct slot *before, struct slic
     struct commit_op *op = ed->op;
 
     if (before != NULL) {
+        /* "It is there already" is no answer before the group is durable: it may yet fail. */
         if (!decide(&before->tree, ed))
-            return STAGED_NOTHING;
+            return op->st == ST_OK ? STAGED_LATER : STAGED_NOTHING;
         if (!load_from_group(g, before, ed))
             return STAGED_LATER;
     } else {
