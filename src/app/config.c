@@ -16,7 +16,8 @@ const char config_help[] =
     "  divan --help\n"
     "\n"
     "serve needs an admin: DIVAN_ADMIN_PASSWORD in the environment, or the first line of the file\n"
-    "that DIVAN_ADMIN_PASSWORD_FILE names, is the password of --admin-user (default: admin); or an\n"
+    "that DIVAN_ADMIN_PASSWORD_FILE names, is the password of --admin-user (default: admin); or "
+    "an\n"
     "[admins] section in the configuration file. Passwords are never taken from the command line.\n"
     "SIGTERM stops it: what is in flight is finished first.\n";
 
@@ -179,7 +180,7 @@ static enum status parse_serve(struct config *c, struct args *a, struct err *e)
 
 static enum status admin_from_environment(struct config *c, const char *user, struct err *e)
 {
-    const char *password = getenv("DIVAN_ADMIN_PASSWORD"); /* NOLINT(concurrency-mt-unsafe) */
+    const char *password = getenv("DIVAN_ADMIN_PASSWORD");  /* NOLINT(concurrency-mt-unsafe) */
     const char *file = getenv("DIVAN_ADMIN_PASSWORD_FILE"); /* NOLINT(concurrency-mt-unsafe) */
     struct slice p;
 
@@ -230,8 +231,8 @@ enum status config_load(struct config *cfg, int argc, char **argv, struct err *e
         cfg->data = argv[2];
         return ST_OK;
     }
-    cfg->command = strcmp(cmd, "version") == 0 || strcmp(cmd, "--version") == 0 ? CMD_VERSION
-                                                                                : CMD_HELP;
+    cfg->command =
+        strcmp(cmd, "version") == 0 || strcmp(cmd, "--version") == 0 ? CMD_VERSION : CMD_HELP;
     if (cfg->command == CMD_HELP && argc > 1 && strcmp(cmd, "--help") != 0 &&
         strcmp(cmd, "help") != 0)
         return err_set(e, ST_BAD_REQUEST, "unknown command %s (see divan --help)", cmd);

@@ -1,5 +1,5 @@
-/* app/config.h: the command line, the environment and the ini file become one struct. The ini file uses
- * CouchDB's section and key names where CouchDB has them. */
+/* app/config.h: the command line, the environment and the ini file become one struct. The ini file
+ * uses CouchDB's section and key names where CouchDB has them. */
 #ifndef APP_CONFIG_H
 #define APP_CONFIG_H
 #include "base/arena.h"
@@ -14,9 +14,9 @@ struct config_admin {
 struct config {
     struct arena *arena;
     enum command command;
-    const char *data;   /* serve, check */
-    const char *bind;   /* [chttpd] bind_address, 127.0.0.1 */
-    unsigned port;      /* [chttpd] port, 5984 */
+    const char *data;                              /* serve, check */
+    const char *bind;                              /* [chttpd] bind_address, 127.0.0.1 */
+    unsigned port;                                 /* [chttpd] port, 5984 */
     struct config_admin admins[CONFIG_ADMINS_MAX]; /* [admins], and --admin-user */
     unsigned nadmins;
     double target_recall; /* [vector] target_recall */

@@ -1,8 +1,8 @@
 /* auth/auth.c: admins and Basic authentication (security notes C1).
  *
- * A verified name and password is remembered for VERIFIED_MS under an HMAC with a key of this process:
- * the password itself is not kept, and a hash of 600,000 rounds is paid once and not per request. At
- * most HASHES_AT_ONCE hashes run at a time: guessing costs the guesser, not the server.
+ * A verified name and password is remembered for VERIFIED_MS under an HMAC with a key of this
+ * process: the password itself is not kept, and a hash of 600,000 rounds is paid once and not per
+ * request. At most HASHES_AT_ONCE hashes run at a time: guessing costs the guesser, not the server.
  */
 #include "auth/auth.h"
 
@@ -137,8 +137,9 @@ enum status auth_add_admin(struct auth *a, struct slice name, struct slice passw
     enum status st = ST_OK;
 
     if (name.n == 0 || name.p[0] == '_' || memchr(name.p, ':', name.n) != NULL)
-        return err_set(e, ST_BAD_REQUEST, "an admin's name may not be empty, start with '_' or "
-                                          "hold a ':'");
+        return err_set(e, ST_BAD_REQUEST,
+                       "an admin's name may not be empty, start with '_' or "
+                       "hold a ':'");
     if (password.n == 0)
         return err_set(e, ST_BAD_REQUEST, "the password of admin \"%.*s\" is empty", (int)name.n,
                        name.p);

@@ -18,8 +18,8 @@ void auth_free(struct auth *a);
 enum status auth_add_admin(struct auth *a, struct slice name, struct slice password,
                            struct err *e) MUST_CHECK;
 bool auth_has_admin(const struct auth *a);
-/* The value of the Authorization header; empty: anonymous. Wrong credentials: ST_UNAUTHORIZED "Name or
- * password is incorrect."; malformed Basic: ST_BAD_REQUEST; other schemes are ignored. */
+/* The value of the Authorization header; empty: anonymous. Wrong credentials: ST_UNAUTHORIZED "Name
+ * or password is incorrect."; malformed Basic: ST_BAD_REQUEST; other schemes are ignored. */
 enum status auth_check(struct auth *a, struct slice authorization, struct arena *arena,
                        struct auth_user *out, struct err *e) MUST_CHECK;
 #endif

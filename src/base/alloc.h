@@ -7,7 +7,8 @@
 void *mem_alloc(size_t n) __attribute__((malloc, returns_nonnull));  /* not zeroed; n = 0 is fine */
 void *mem_zalloc(size_t n) __attribute__((malloc, returns_nonnull)); /* zeroed */
 void *mem_realloc(void *p, size_t n) __attribute__((returns_nonnull));
-void *mem_array(size_t n, size_t size) __attribute__((malloc, returns_nonnull)); /* n*size checked */
+void *mem_array(size_t n, size_t size)
+    __attribute__((malloc, returns_nonnull)); /* n*size checked */
 char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *mem_dup(const void *p, size_t n) __attribute__((returns_nonnull)); /* n bytes and a NUL */
 void *mem_align(size_t align, size_t n) __attribute__((malloc, returns_nonnull));

@@ -11,7 +11,8 @@ void arena_reset(struct arena *a); /* frees all but the first chunk */
 /* 8-aligned (16 for n >= 16), not zeroed. Never NULL. */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
 void *arena_zalloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
-void *arena_array(struct arena *a, size_t n, size_t size) __attribute__((returns_nonnull)); /* checked */
+void *arena_array(struct arena *a, size_t n, size_t size)
+    __attribute__((returns_nonnull));                    /* checked */
 struct slice arena_dup(struct arena *a, struct slice s); /* a copy, NUL after it for convenience */
 char *arena_cstr(struct arena *a, struct slice s);
 struct slice arena_printf(struct arena *a, const char *fmt, ...)

@@ -84,7 +84,7 @@ struct rd rd_of(struct slice s);
 uint8_t rd_u8(struct rd *r);
 uint32_t rd_le32(struct rd *r);
 uint64_t rd_le64(struct rd *r);
-uint64_t rd_varint(struct rd *r);             /* canonical LEB128 of at most 10 bytes, else bad */
+uint64_t rd_varint(struct rd *r);              /* canonical LEB128 of at most 10 bytes, else bad */
 struct slice rd_bytes(struct rd *r, size_t n); /* borrowed from the input; empty when bad */
 static inline size_t rd_left(const struct rd *r)
 {

@@ -20,6 +20,6 @@ void hmac_sha256(struct slice key, struct slice data, unsigned char out[32]);
 /* prf: "sha" (SHA-1), "sha256", "sha512"; false for another one. */
 bool pbkdf2(const char *prf, struct slice password, struct slice salt, unsigned iterations,
             unsigned char *out, size_t out_len);
-void random_bytes(void *out, size_t n);                     /* from the system's generator */
-bool secret_eq(const void *a, const void *b, size_t n);     /* constant time */
+void random_bytes(void *out, size_t n);                 /* from the system's generator */
+bool secret_eq(const void *a, const void *b, size_t n); /* constant time */
 #endif

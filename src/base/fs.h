@@ -10,7 +10,7 @@ enum status fs_sync_dir(const char *path, struct err *e) MUST_CHECK;
 enum status fs_read_file(const char *path, struct buf *out, struct err *e) MUST_CHECK;
 /* temp file beside it, write, fdatasync, rename, fsync of the directory; 0600 */
 enum status fs_write_atomic(const char *path, struct slice data, struct err *e) MUST_CHECK;
-enum status fs_unlink(const char *path, struct err *e) MUST_CHECK;   /* missing is fine */
+enum status fs_unlink(const char *path, struct err *e) MUST_CHECK;      /* missing is fine */
 enum status fs_remove_tree(const char *path, struct err *e) MUST_CHECK; /* missing is fine */
 bool fs_exists(const char *path);
 /* Calls fn for each entry but "." and ".."; stops at the first status that is not ST_OK. */

@@ -3,86 +3,86 @@
 #define BASE_LIMITS_H
 
 /* HTTP (http/) */
-#define LIMIT_URI_BYTES 8000                        /* 414 too_long */
-#define LIMIT_REQUEST_BYTES (64u << 20)             /* 413 too_large */
-#define LIMIT_INFLIGHT_BYTES (512u << 20)           /* 503 for all requests' bodies together */
-#define LIMIT_CONNECTIONS 4096
-#define LIMIT_CONN_MEMORY (64u << 10)
-#define LIMIT_STREAM_CHUNK (128u << 10)             /* bytes a stream prepares ahead */
-#define LIMIT_UUIDS 1000                            /* 400 */
-#define LIMIT_KEYS 10000                            /* 400: keys of _all_docs, _bulk_get, ... */
-#define LIMIT_BULK_DOCS 10000                       /* 413 */
+#define LIMIT_URI_BYTES          8000         /* 414 too_long */
+#define LIMIT_REQUEST_BYTES      (64u << 20)  /* 413 too_large */
+#define LIMIT_INFLIGHT_BYTES     (512u << 20) /* 503 for all requests' bodies together */
+#define LIMIT_CONNECTIONS        4096
+#define LIMIT_CONN_MEMORY        (64u << 10)
+#define LIMIT_STREAM_CHUNK       (128u << 10) /* bytes a stream prepares ahead */
+#define LIMIT_UUIDS              1000         /* 400 */
+#define LIMIT_KEYS               10000        /* 400: keys of _all_docs, _bulk_get, ... */
+#define LIMIT_BULK_DOCS          10000        /* 413 */
 #define LIMIT_CHANGES_TIMEOUT_MS 60000
 
 /* JSON (json/) */
-#define LIMIT_JSON_DEPTH 100                        /* 400 */
-#define LIMIT_JSON_BYTES (64u << 20)                /* 413 */
-#define LIMIT_JSON_NODES (8u << 20)                 /* 413: values of one text, 88 bytes each */
+#define LIMIT_JSON_DEPTH 100         /* 400 */
+#define LIMIT_JSON_BYTES (64u << 20) /* 413 */
+#define LIMIT_JSON_NODES (8u << 20)  /* 413: values of one text, 88 bytes each */
 
 /* Documents (couch/) */
-#define LIMIT_DOC_BYTES 8000000                     /* 413 document_too_large */
-#define LIMIT_DOCID_BYTES 4096                      /* 400 illegal_docid */
-#define LIMIT_DBNAME_BYTES 238                      /* 400 database_name_too_long */
-#define LIMIT_REV_BYTES 256                         /* 400: text of a non-hex revision hash */
-#define LIMIT_REV_GEN 2000000000u                   /* 400 */
-#define LIMIT_REVS_PATH 10000                       /* 400: _revisions.ids */
-#define LIMIT_REVS_DEFAULT 1000                     /* revs_limit of a new database */
-#define LIMIT_LEAVES 1000                           /* 413: leaves of one document */
-#define LIMIT_ATTACHMENTS 1000                      /* 413: attachments of one document */
-#define LIMIT_ATT_BYTES (60u << 20)                 /* 413 attachment_too_large; in the log for now */
-#define LIMIT_ATT_NAME_BYTES 1024
+#define LIMIT_DOC_BYTES          8000000     /* 413 document_too_large */
+#define LIMIT_DOCID_BYTES        4096        /* 400 illegal_docid */
+#define LIMIT_DBNAME_BYTES       238         /* 400 database_name_too_long */
+#define LIMIT_REV_BYTES          256         /* 400: text of a non-hex revision hash */
+#define LIMIT_REV_GEN            2000000000u /* 400 */
+#define LIMIT_REVS_PATH          10000       /* 400: _revisions.ids */
+#define LIMIT_REVS_DEFAULT       1000        /* revs_limit of a new database */
+#define LIMIT_LEAVES             1000        /* 413: leaves of one document */
+#define LIMIT_ATTACHMENTS        1000        /* 413: attachments of one document */
+#define LIMIT_ATT_BYTES          (60u << 20) /* 413 attachment_too_large; in the log for now */
+#define LIMIT_ATT_NAME_BYTES     1024
 #define LIMIT_CONTENT_TYPE_BYTES 512
-#define LIMIT_SECURITY_BYTES (1u << 20)
-#define LIMIT_LOCAL_INLINE 4096                     /* larger _local bodies stay in the log */
-#define LIMIT_CHANGES_SCAN 1000                     /* filtered rows between two looks at the clock */
+#define LIMIT_SECURITY_BYTES     (1u << 20)
+#define LIMIT_LOCAL_INLINE       4096 /* larger _local bodies stay in the log */
+#define LIMIT_CHANGES_SCAN       1000 /* filtered rows between two looks at the clock */
 
 /* Log (wal/) */
-#define LIMIT_SEGMENT_BYTES (64u << 20)             /* roll after this */
-#define LIMIT_RECORD_BYTES (64u << 20)              /* body of one record */
-#define LIMIT_GROUP_OPS 512                         /* records of one group ... */
-#define LIMIT_GROUP_BYTES (1u << 20)                /* ... and bytes, unless one record is larger */
-#define LIMIT_COMMIT_QUEUE_BYTES (256u << 20)       /* 503 */
-#define LIMIT_FREE_BYTES (512ull << 20)             /* 507: kept free on the disk, or ... */
-#define LIMIT_FREE_PERCENT 5                        /* ... this much of it when that is less */
+#define LIMIT_SEGMENT_BYTES      (64u << 20)    /* roll after this */
+#define LIMIT_RECORD_BYTES       (64u << 20)    /* body of one record */
+#define LIMIT_GROUP_OPS          512            /* records of one group ... */
+#define LIMIT_GROUP_BYTES        (1u << 20)     /* ... and bytes, unless one record is larger */
+#define LIMIT_COMMIT_QUEUE_BYTES (256u << 20)   /* 503 */
+#define LIMIT_FREE_BYTES         (512ull << 20) /* 507: kept free on the disk, or ... */
+#define LIMIT_FREE_PERCENT       5              /* ... this much of it when that is less */
 
 /* Mango (mango/) */
-#define LIMIT_SELECTOR_DEPTH 20
+#define LIMIT_SELECTOR_DEPTH   20
 #define LIMIT_SELECTOR_CLAUSES 1000
-#define LIMIT_FIND_FIELDS 100
-#define LIMIT_PATH_SEGMENTS 32
+#define LIMIT_FIND_FIELDS      100
+#define LIMIT_PATH_SEGMENTS    32
 
 /* Vectors (vector/) */
-#define LIMIT_DIMS 8192                             /* 400 invalid_index */
-#define LIMIT_FIND_RESULTS 10000                    /* 400: limit + skip */
-#define LIMIT_EFFORT 10000
-#define LIMIT_GRAPH_M_MIN 4
-#define LIMIT_GRAPH_M_MAX 64
-#define LIMIT_GRAPH_EFC_MIN 16
-#define LIMIT_GRAPH_EFC_MAX 1000
-#define LIMIT_INDEX_FIELDS 16
+#define LIMIT_DIMS             8192  /* 400 invalid_index */
+#define LIMIT_FIND_RESULTS     10000 /* 400: limit + skip */
+#define LIMIT_EFFORT           10000
+#define LIMIT_GRAPH_M_MIN      4
+#define LIMIT_GRAPH_M_MAX      64
+#define LIMIT_GRAPH_EFC_MIN    16
+#define LIMIT_GRAPH_EFC_MAX    1000
+#define LIMIT_INDEX_FIELDS     16
 #define LIMIT_MEMTABLE_VECTORS 8192
-#define LIMIT_MEMTABLE_BYTES (16u << 20)
+#define LIMIT_MEMTABLE_BYTES   (16u << 20)
 #define LIMIT_FIND_DEADLINE_MS 60000
 
 /* Replication (repl/) */
-#define LIMIT_REPL_JOBS 64
+#define LIMIT_REPL_JOBS           64
 #define LIMIT_REPL_RESPONSE_BYTES (256u << 20)
 
 /* Documents, reading and attachments' encodings (couch/) */
-#define LIMIT_READ_AHEAD (256u << 10)               /* window over the log of one reader */
-#define LIMIT_READ_AHEAD_MIN (4u << 10)             /* its size while reads look random */
-#define LIMIT_PENDING_SCAN 20000                    /* keys counted for pending; then an estimate */
-#define LIMIT_OFFSET_SCAN 20000                     /* rows counted for offset; then null */
-#define LIMIT_INFLATED_BYTES (256u << 20)           /* 400: a gzip attachment that grows beyond */
+#define LIMIT_READ_AHEAD     (256u << 10) /* window over the log of one reader */
+#define LIMIT_READ_AHEAD_MIN (4u << 10)   /* its size while reads look random */
+#define LIMIT_PENDING_SCAN   20000        /* keys counted for pending; then an estimate */
+#define LIMIT_OFFSET_SCAN    20000        /* rows counted for offset; then null */
+#define LIMIT_INFLATED_BYTES (256u << 20) /* 400: a gzip attachment that grows beyond */
 
 /* Revisions (couch/rev*.c, revtree*.c) */
-#define LIMIT_REV_INT_DIGITS 1000                   /* longer integers are hashed as text */
+#define LIMIT_REV_INT_DIGITS 1000 /* longer integers are hashed as text */
 
 /* Mango, the details (mango/) */
-#define LIMIT_SELECTOR_VALUES 100000                /* 400 bad_arg: values of one $in */
-#define LIMIT_PATH_BYTES 8192                       /* 400 invalid_field_name */
-#define LIMIT_REGEX_BYTES 32768                     /* 400 bad_arg: one pattern */
-#define LIMIT_REGEX_STEPS 1000000u                  /* of one match; then it does not match */
-#define LIMIT_REGEX_DEPTH 100000u
-#define LIMIT_REGEX_HEAP_KIB 8192u                  /* a worker that matched keeps this much */
+#define LIMIT_SELECTOR_VALUES 100000   /* 400 bad_arg: values of one $in */
+#define LIMIT_PATH_BYTES      8192     /* 400 invalid_field_name */
+#define LIMIT_REGEX_BYTES     32768    /* 400 bad_arg: one pattern */
+#define LIMIT_REGEX_STEPS     1000000u /* of one match; then it does not match */
+#define LIMIT_REGEX_DEPTH     100000u
+#define LIMIT_REGEX_HEAP_KIB  8192u /* a worker that matched keeps this much */
 #endif

@@ -6,8 +6,8 @@
 
 struct map;
 struct map *map_new(void);
-void map_free(struct map *m); /* values are the caller's */
-void *map_get(const struct map *m, struct slice key);       /* NULL when absent */
+void map_free(struct map *m);                                /* values are the caller's */
+void *map_get(const struct map *m, struct slice key);        /* NULL when absent */
 void *map_put(struct map *m, struct slice key, void *value); /* returns the value it replaced */
 void *map_remove(struct map *m, struct slice key);           /* returns the value removed */
 size_t map_count(const struct map *m);

@@ -10,11 +10,11 @@
 #include <stdbool.h>
 
 #if defined(__clang__)
-#define LOCKABLE __attribute__((capability("mutex")))
+#define LOCKABLE      __attribute__((capability("mutex")))
 #define ACQUIRES(...) __attribute__((acquire_capability(__VA_ARGS__)))
 #define RELEASES(...) __attribute__((release_capability(__VA_ARGS__)))
 #define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
-#define UNCHECKED __attribute__((no_thread_safety_analysis))
+#define UNCHECKED     __attribute__((no_thread_safety_analysis))
 #else
 #define LOCKABLE
 #define ACQUIRES(...)
@@ -34,7 +34,7 @@ enum lock_rank {
     RANK_COMMIT,       /* couch: the commit queue */
     RANK_SEGMENTS,     /* wal: segment table */
     RANK_STATS,
-    RANK_LEAF          /* queues, caches: nothing is taken under it */
+    RANK_LEAF /* queues, caches: nothing is taken under it */
 };
 
 struct LOCKABLE mutex {

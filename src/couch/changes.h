@@ -36,8 +36,8 @@ void changes_free(struct changes *c); /* NULL is fine */
  * again: it lets a feed send heartbeats while it scans; changes_idle tells). After new writes call
  * again: a reader at the end continues with them. */
 enum status changes_next(struct changes *c, struct buf *out, bool *got, struct err *e) MUST_CHECK;
-bool changes_done(const struct changes *c);      /* the limit is reached */
-bool changes_at_end(const struct changes *c);    /* the last call saw the end of the rows */
+bool changes_done(const struct changes *c);         /* the limit is reached */
+bool changes_at_end(const struct changes *c);       /* the last call saw the end of the rows */
 uint64_t changes_last_seq(const struct changes *c); /* scanned so far: what last_seq must say */
 uint64_t changes_pending(const struct changes *c);  /* rows after last_seq (unfiltered) */
 
@@ -47,7 +47,7 @@ struct all_docs_opts {
     bool att_encoding_info;
     struct slice start, end; /* ids: raw byte order */
     uint64_t limit, skip;
-    struct slice prefix;     /* only ids with it: _design_docs; empty: all */
+    struct slice prefix; /* only ids with it: _design_docs; empty: all */
 };
 struct all_docs;
 struct all_docs *all_docs_new(struct db *db, const struct all_docs_opts *opts);

@@ -31,13 +31,14 @@ struct db_counts {
 void db_get_counts(struct db *db, struct db_counts *out);
 uint32_t db_revs_limit(const struct db *db);
 struct slice db_security(struct db *db, struct arena *a); /* JSON text */
-uint64_t db_file_bytes(struct db *db); /* estimate of disk used, log and index */
+uint64_t db_file_bytes(struct db *db);                    /* estimate of disk used, log and index */
 
 /* ---- sequence tokens: "<n>-<first 8 hex of uuid>", opaque to clients ---- */
 void seq_write(struct buf *b, const struct db *db, uint64_t seq); /* no quotes */
 /* Takes our own token, a bare integer, a quoted one; one of another incarnation or server reads as
  * 0 (replay everything, never a silent skip). ST_BAD_REQUEST: undecodable. "now": the present. */
-enum status seq_parse(const struct db *db, struct slice text, uint64_t *out, struct err *e) MUST_CHECK;
+enum status seq_parse(const struct db *db, struct slice text, uint64_t *out,
+                      struct err *e) MUST_CHECK;
 
 /* ---- waiting for writes ---- */
 struct db_waiter {

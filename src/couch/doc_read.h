@@ -5,7 +5,7 @@
 
 struct doc_read_opts {
     bool revs, revs_info, conflicts, deleted_conflicts, local_seq;
-    bool attachments;       /* inline base64 data instead of stubs */
+    bool attachments; /* inline base64 data instead of stubs */
     bool att_encoding_info;
     const struct rev *atts_since; /* with attachments: only those newer than these ancestors */
     uint32_t natts_since;
@@ -25,7 +25,8 @@ enum status doc_write_json(struct db *db, struct slice id, const struct docinfo 
 /* The common case from a changes or _all_docs row: winner, no options but (maybe) conflicts which
  * the caller excludes; no tree needed. `deleted` adds _deleted. */
 enum status doc_write_winner(struct db *db, struct slice id, const struct rev *rev, bool deleted,
-                             const struct doc_body *body, struct buf *out, struct err *e) MUST_CHECK;
+                             const struct doc_body *body, struct buf *out,
+                             struct err *e) MUST_CHECK;
 /* Winner or ?rev=; 404 "missing" / "deleted". node: its index. */
 enum status doc_find(struct db *db, struct slice id, struct slice rev, struct arena *a,
                      struct docinfo *info, int *node, struct err *e) MUST_CHECK;
@@ -37,7 +38,8 @@ enum status doc_open_revs(struct db *db, struct slice id, const struct slice *re
 enum status doc_bulk_get(struct db *db, const struct json *item, bool latest,
                          const struct doc_read_opts *opts, struct arena *a, struct buf *out,
                          struct err *e) MUST_CHECK;
-/* One attachment of the winner or of rev: its entry; ST_NOT_FOUND "Document is missing attachment". */
+/* One attachment of the winner or of rev: its entry; ST_NOT_FOUND "Document is missing attachment".
+ */
 enum status doc_att(struct db *db, struct slice id, struct slice rev, struct slice name,
                     struct arena *a, struct att *out, struct rev *at_rev, struct err *e) MUST_CHECK;
 /* Its stored bytes, appended. */

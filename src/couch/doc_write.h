@@ -10,11 +10,11 @@
 enum status doc_id_check(struct slice id, struct err *e) MUST_CHECK;
 
 struct doc_edit {
-    struct slice id;    /* from the URL; empty: the document's _id, or none: a generated one */
-    struct slice rev;   /* from ?rev= or If-Match; empty: the document's _rev. Both and different:
-                           400 "Document rev from request body and query string have different values" */
+    struct slice id;  /* from the URL; empty: the document's _id, or none: a generated one */
+    struct slice rev; /* from ?rev= or If-Match; empty: the document's _rev. Both and different:
+                400 "Document rev from request body and query string have different values" */
     bool new_edits;
-    bool delete_it;     /* DELETE: the body is {} with _deleted */
+    bool delete_it;         /* DELETE: the body is {} with _deleted */
     const struct json *doc; /* object; NULL only with delete_it or att */
     /* Standalone attachment: put (att.name set, att.data) or delete (att_delete), other members and
      * attachments carried over from the parent. */

@@ -1,9 +1,9 @@
-/* couch/docinfo.h: what LevelDB keeps of a document, what a log record of it holds, and the bytes of
- * a body. Pure encoding and decoding (docs/format.md "Documents").
+/* couch/docinfo.h: what LevelDB keeps of a document, what a log record of it holds, and the bytes
+ * of a body. Pure encoding and decoding (docs/format.md "Documents").
  *
  * doc-info ('i' row):  varint seq, varint docnum, flags(1 deleted, 2 conflicts), pointer(20) of the
- *     winner's body, tree (revtree_encode, absolute pointers; the winner's revision is read from it)
- * changes row ('s'):   flags, pointer(20) of the winner's body, varint gen, rev-id flag byte,
+ *     winner's body, tree (revtree_encode, absolute pointers; the winner's revision is read from
+ * it) changes row ('s'):   flags, pointer(20) of the winner's body, varint gen, rev-id flag byte,
  *     varint id len, id, varint docnum, docid (the rest)
  * LOG_DOC body:        varint docid len, docid, varint update_seq, varint prev_seq, varint docnum,
  *     varint doc_count, varint del_count, varint external_bytes (of the database, after this op),
@@ -30,9 +30,9 @@ struct att {
     unsigned char md5[16]; /* of the bytes as stored */
     uint64_t len;          /* identity length */
     enum att_encoding encoding;
-    uint64_t stored_len;   /* == len for identity */
-    struct seg_ptr ptr;    /* absolute after doc_body_decode */
-    struct slice data;     /* when writing new bytes: what to store; else empty with p == NULL */
+    uint64_t stored_len; /* == len for identity */
+    struct seg_ptr ptr;  /* absolute after doc_body_decode */
+    struct slice data;   /* when writing new bytes: what to store; else empty with p == NULL */
 };
 
 struct docinfo {
@@ -41,7 +41,8 @@ struct docinfo {
     struct seg_ptr winner_ptr;
     struct revtree tree;
 };
-void docinfo_encode(const struct docinfo *d, struct buf *out); /* sets nothing; tree must be absolute */
+void docinfo_encode(const struct docinfo *d,
+                    struct buf *out); /* sets nothing; tree must be absolute */
 enum status docinfo_decode(struct arena *a, struct slice v, struct docinfo *out,
                            struct err *e) MUST_CHECK;
 /* Only the head and the winner's revision: what _all_docs needs of a row. Cheap for one-leaf
@@ -63,7 +64,8 @@ struct seqrow {
     struct slice docid;
 };
 void seqrow_encode(const struct seqrow *r, struct buf *out);
-enum status seqrow_decode(struct slice v, struct seqrow *out, struct err *e) MUST_CHECK; /* borrows */
+enum status seqrow_decode(struct slice v, struct seqrow *out,
+                          struct err *e) MUST_CHECK; /* borrows */
 
 struct doc_body {
     struct slice json;
@@ -84,9 +86,9 @@ struct doc_record {
     uint64_t doc_count, del_count, external_bytes;
     struct revtree *tree;
 };
-/* Writes everything before the regions. `regions` is the size that follows; the SEG_SELF pointers of
- * the tree must be relative to the first region on entry and come out relative to the body. Since
- * the head's length depends on them only through fixed-size pointers, one pass is enough. */
+/* Writes everything before the regions. `regions` is the size that follows; the SEG_SELF pointers
+ * of the tree must be relative to the first region on entry and come out relative to the body.
+ * Since the head's length depends on them only through fixed-size pointers, one pass is enough. */
 void doc_record_encode_head(struct doc_record *r, struct buf *out);
 enum status doc_record_decode(struct arena *a, struct slice body, struct doc_record *out,
                               struct revtree *tree, struct err *e) MUST_CHECK;

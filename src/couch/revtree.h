@@ -17,9 +17,9 @@ struct revnode {
     struct rev rev;
     int32_t parent;
     bool deleted;
-    bool has_body;       /* ptr is set; a placeholder above a replicated leaf has none */
-    bool leaf;           /* kept true by every call here */
-    struct seg_ptr ptr;  /* the body region (docinfo.h); SEG_SELF: in the record being written */
+    bool has_body;      /* ptr is set; a placeholder above a replicated leaf has none */
+    bool leaf;          /* kept true by every call here */
+    struct seg_ptr ptr; /* the body region (docinfo.h); SEG_SELF: in the record being written */
 };
 struct revtree {
     struct arena *arena;
@@ -33,7 +33,7 @@ int revtree_find(const struct revtree *t, const struct rev *r);
 int revtree_winner(const struct revtree *t); /* -1 only when empty */
 /* Leaves in order, winner first; arena array. */
 uint32_t revtree_leaves(const struct revtree *t, struct arena *a, uint32_t **out);
-bool revtree_is_deleted(const struct revtree *t); /* every leaf is */
+bool revtree_is_deleted(const struct revtree *t);   /* every leaf is */
 bool revtree_has_conflict(const struct revtree *t); /* more than one leaf */
 /* Indexes from node i up to its root, node i first. */
 uint32_t revtree_path(const struct revtree *t, int i, struct arena *a, uint32_t **out);

@@ -23,7 +23,8 @@ struct store_options {
     size_t kv_cache;        /* 0: default */
     bool salvage;
 };
-enum status store_open(const struct store_options *opt, struct store **out, struct err *e) MUST_CHECK;
+enum status store_open(const struct store_options *opt, struct store **out,
+                       struct err *e) MUST_CHECK;
 /* Waits for what was submitted, barrier, clean flag, frees. NULL is fine. */
 void store_close(struct store *s);
 /* "" or why the store no longer writes (GET /_up). */
@@ -36,16 +37,16 @@ struct kv *store_kv(struct store *s);
 struct log *store_log(struct store *s);
 
 /* What the committer made durable and visible, in order, before anyone is acknowledged. The call
- * comes from the committer thread, once a group: copy what you need, return fast, take no lock below
- * RANK_VEC_REGISTRY. Also called for dropped databases (dropped set, no docid). */
+ * comes from the committer thread, once a group: copy what you need, return fast, take no lock
+ * below RANK_VEC_REGISTRY. Also called for dropped databases (dropped set, no docid). */
 struct commit_event {
     struct db *db;
     uint64_t seq, docnum;
     struct slice docid;
-    bool deleted;          /* the document: all leaves are */
-    bool dropped;          /* the database */
-    bool winner_in_json;   /* json is the winner's body; else the winner is an older revision */
-    struct slice json;     /* body of the revision this op wrote */
+    bool deleted;        /* the document: all leaves are */
+    bool dropped;        /* the database */
+    bool winner_in_json; /* json is the winner's body; else the winner is an older revision */
+    struct slice json;   /* body of the revision this op wrote */
 };
 typedef void (*commit_observer_fn)(void *arg, const struct commit_event *ev, size_t n);
 void store_observe(struct store *s, commit_observer_fn fn, void *arg); /* before serving */

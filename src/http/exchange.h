@@ -40,7 +40,7 @@ struct exchange {
     /* streaming */
     struct buf piece;
     size_t piece_off;
-    _Atomic int feed; /* enum feed_state */
+    _Atomic int feed;       /* enum feed_state */
     enum stream_state next; /* what the last piece asked for */
     struct waiting {
         struct db_waiter waiter;
@@ -57,7 +57,8 @@ struct http {
     struct MHD_Daemon *daemon;
     struct services svc;
     struct pool *pool;
-    struct pool *slow_pool; /* searches: they may wait for an index, others must not wait for them */
+    struct pool
+        *slow_pool; /* searches: they may wait for an index, others must not wait for them */
     _Atomic size_t inflight;
     _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
     _Atomic int stopping;

@@ -1,10 +1,11 @@
 /* http/feed.c: pieces of streams, and the waits of feeds.
  *
- * A waiting feed is a suspended connection with two triggers: a write to its database (db_wait, on the
- * committer thread) and its deadline (the timer thread). Whoever comes first pushes the job, once
- * (`fired`). Lifetime: only the job resumes the connection, and only a resumed connection can end. The
- * timer touches a feed under its lock, which the job takes to leave the heap; the committer's wake sets
- * `woken` as its last act, and the job waits for that if it could not cancel the waiter.
+ * A waiting feed is a suspended connection with two triggers: a write to its database (db_wait, on
+ * the committer thread) and its deadline (the timer thread). Whoever comes first pushes the job,
+ * once
+ * (`fired`). Lifetime: only the job resumes the connection, and only a resumed connection can end.
+ * The timer touches a feed under its lock, which the job takes to leave the heap; the committer's
+ * wake sets `woken` as its last act, and the job waits for that if it could not cancel the waiter.
  */
 #include <microhttpd.h>
 #include <sched.h>
@@ -130,8 +131,9 @@ static void timer_due_locked(struct timers *t, struct exchange *x, uint64_t now)
         fire(x);
         return;
     }
-    x->wait.deadline_us = now + PEER_LOOK_US < x->rp.stream->deadline_us ? now + PEER_LOOK_US
-                                                                        : x->rp.stream->deadline_us;
+    x->wait.deadline_us = now + PEER_LOOK_US < x->rp.stream->deadline_us
+                              ? now + PEER_LOOK_US
+                              : x->rp.stream->deadline_us;
     heap_insert_locked(t, x);
 }
 

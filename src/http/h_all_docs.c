@@ -1,4 +1,5 @@
-/* http/h_all_docs.c: _all_docs and _design_docs: a stream of rows in id order, or the rows of `keys`. */
+/* http/h_all_docs.c: _all_docs and _design_docs: a stream of rows in id order, or the rows of
+ * `keys`. */
 #include "base/limits.h"
 #include "couch/changes.h"
 #include "http/handlers.h"

@@ -1,5 +1,5 @@
-/* http/h_attach.c: standalone attachments (couchdb-surface A.10). Bytes pass through memory, bounded by
- * LIMIT_ATT_BYTES. */
+/* http/h_attach.c: standalone attachments (couchdb-surface A.10). Bytes pass through memory,
+ * bounded by LIMIT_ATT_BYTES. */
 #include "base/digest.h"
 #include "base/limits.h"
 #include "base/text.h"

@@ -46,8 +46,8 @@ static void write_ok_row(struct buf *b, struct arena *a, const struct commit_op 
     buf_char(b, '}');
 }
 
-/* new_edits=false lists only failures; otherwise a row for each document, in order. A full disk fails
- * the request: nothing of it that failed may look like a verdict on a document. */
+/* new_edits=false lists only failures; otherwise a row for each document, in order. A full disk
+ * fails the request: nothing of it that failed may look like a verdict on a document. */
 static enum status bulk_done(struct request *rq, struct reply *rp)
 {
     struct bulk *k = rq->scratch;

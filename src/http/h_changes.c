@@ -1,5 +1,5 @@
-/* http/h_changes.c: the _changes feeds (couchdb-surface A.9): normal, longpoll, continuous. A feed is a
- * stream; while it waits for a write it is a suspended connection and costs no thread.
+/* http/h_changes.c: the _changes feeds (couchdb-surface A.9): normal, longpoll, continuous. A feed
+ * is a stream; while it waits for a write it is a suspended connection and costs no thread.
  */
 #include "base/limits.h"
 #include "base/text.h"
@@ -63,7 +63,8 @@ static enum status parse_times(struct request *rq, struct changes_feed *f)
         timeout_ms = LIMIT_CHANGES_TIMEOUT_MS;
     if (hb != NULL && !slice_eq(*hb, SLICE_LIT("false"))) {
         f->heartbeats = true;
-        if (!slice_eq(*hb, SLICE_LIT("true")) && (!parse_u64(*hb, &heartbeat_ms) || heartbeat_ms == 0))
+        if (!slice_eq(*hb, SLICE_LIT("true")) &&
+            (!parse_u64(*hb, &heartbeat_ms) || heartbeat_ms == 0))
             return err_set(&rq->err, ST_BAD_REQUEST,
                            "The heartbeat value should be a positive integer (in milliseconds).");
         if (heartbeat_ms > LIMIT_CHANGES_TIMEOUT_MS)

@@ -52,8 +52,8 @@ static enum status db_created(struct request *rq, struct reply *rp)
         return op->st;
     }
     db_release(op->created);
-    reply_header(rp, "Location", arena_printf(rq->arena, "/%.*s", (int)rq->raw_path.n - 1,
-                                              rq->raw_path.p + 1));
+    reply_header(rp, "Location",
+                 arena_printf(rq->arena, "/%.*s", (int)rq->raw_path.n - 1, rq->raw_path.p + 1));
     reply_ok(rp, 201);
     return ST_OK;
 }

@@ -62,9 +62,10 @@ enum status h_index_create(struct request *rq, struct reply *rp)
     TRY(rq_db(rq, &db));
     TRY(rq_object(rq, &body));
     type = json_get(body, "type");
-    if (type == NULL || (json_is(type, JSON_STRING) && (slice_eq(type->text, SLICE_LIT("json")) ||
-                                                        slice_eq(type->text, SLICE_LIT("text")) ||
-                                                        slice_eq(type->text, SLICE_LIT("nouveau")))))
+    if (type == NULL ||
+        (json_is(type, JSON_STRING) &&
+         (slice_eq(type->text, SLICE_LIT("json")) || slice_eq(type->text, SLICE_LIT("text")) ||
+          slice_eq(type->text, SLICE_LIT("nouveau")))))
         return err_word(&rq->err, ST_NOT_IMPLEMENTED, "index_not_implemented",
                         "only indexes of type \"vector\" are implemented yet");
     if (!json_is(type, JSON_STRING) || !slice_eq(type->text, SLICE_LIT("vector")))

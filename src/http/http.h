@@ -1,9 +1,9 @@
 /* http/http.h: the HTTP server: what app needs of it.
  *
- * Threads: libmicrohttpd's pool reads requests and sends answers and never touches a disk; a request
- * whose body is complete is suspended and handed to a worker; a worker that needs the committer hands
- * the request over and goes on with other work. Streams (large answers, feeds) are suspended while
- * nobody produces for them.
+ * Threads: libmicrohttpd's pool reads requests and sends answers and never touches a disk; a
+ * request whose body is complete is suspended and handed to a worker; a worker that needs the
+ * committer hands the request over and goes on with other work. Streams (large answers, feeds) are
+ * suspended while nobody produces for them.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H

@@ -24,8 +24,8 @@ struct reply {
 void reply_init(struct reply *rp, struct arena *a);
 void reply_fini(struct reply *rp);
 void reply_header(struct reply *rp, const char *name, struct slice value); /* CR, LF dropped */
-void reply_etag(struct reply *rp, struct slice tag); /* adds the quotes */
-void reply_json(struct reply *rp, unsigned code, const struct json *v); /* and the newline */
+void reply_etag(struct reply *rp, struct slice tag);                       /* adds the quotes */
+void reply_json(struct reply *rp, unsigned code, const struct json *v);    /* and the newline */
 /* Body was written into rp->body by the handler. */
 void reply_body(struct reply *rp, unsigned code);
 void reply_ok(struct reply *rp, unsigned code); /* {"ok":true} */

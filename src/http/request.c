@@ -102,8 +102,7 @@ enum status rq_rev(struct request *rq, struct slice *out)
     if (match.n >= 2 && match.p[0] == '"' && match.p[match.n - 1] == '"')
         match = slice_of(match.p + 1, match.n - 2);
     if (param != NULL && param->n != 0 && match.n != 0 && !slice_eq(*param, match))
-        return err_set(&rq->err, ST_BAD_REQUEST,
-                       "Document rev and etag have different values");
+        return err_set(&rq->err, ST_BAD_REQUEST, "Document rev and etag have different values");
     if (param != NULL && param->n != 0)
         *out = *param;
     else if (match.n != 0)

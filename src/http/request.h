@@ -1,5 +1,5 @@
-/* http/request.h: one request as handlers see it. Everything is arena memory of the request. A handler
- * runs on a worker; one thread at a time has the request. */
+/* http/request.h: one request as handlers see it. Everything is arena memory of the request. A
+ * handler runs on a worker; one thread at a time has the request. */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 #include "auth/auth.h"
@@ -9,7 +9,15 @@
 #include "http/reply.h"
 #include "json/json.h"
 
-enum method { M_GET = 1, M_HEAD = 2, M_POST = 4, M_PUT = 8, M_DELETE = 16, M_COPY = 32, M_OPTIONS = 64 };
+enum method {
+    M_GET = 1,
+    M_HEAD = 2,
+    M_POST = 4,
+    M_PUT = 8,
+    M_DELETE = 16,
+    M_COPY = 32,
+    M_OPTIONS = 64
+};
 
 /* The right a route needs. */
 enum need {
@@ -18,7 +26,7 @@ enum need {
     NEED_DB_READER, /* member of the database */
     NEED_DB_WRITER,
     NEED_DB_ADMIN,
-    NEED_ADMIN      /* server admin */
+    NEED_ADMIN /* server admin */
 };
 
 struct param {
@@ -28,12 +36,13 @@ struct request;
 typedef enum status (*handler_fn)(struct request *rq, struct reply *rp);
 
 struct route {
-    unsigned methods;     /* of enum method; HEAD goes with GET */
-    const char *pattern;  /* "/{db}/_bulk_docs"; "{docid}" takes "_design/x" as one, "{att*}" the rest */
+    unsigned methods; /* of enum method; HEAD goes with GET */
+    const char
+        *pattern; /* "/{db}/_bulk_docs"; "{docid}" takes "_design/x" as one, "{att*}" the rest */
     handler_fn handler;
     enum need need;
-    bool json_body;       /* a POST must say application/json (A0.7) */
-    bool slow;            /* may wait or compute long: runs in the pool for such */
+    bool json_body; /* a POST must say application/json (A0.7) */
+    bool slow;      /* may wait or compute long: runs in the pool for such */
 };
 
 enum { ROUTE_ARGS_MAX = 4 };
@@ -62,7 +71,8 @@ struct request {
 };
 
 struct slice rq_arg(const struct request *rq, const char *name); /* empty when not in the pattern */
-const struct slice *rq_param(const struct request *rq, const char *name); /* last one; NULL absent */
+const struct slice *rq_param(const struct request *rq,
+                             const char *name);                     /* last one; NULL absent */
 struct slice rq_header(const struct request *rq, const char *name); /* p == NULL when absent */
 
 /* ---- typed parameters: absent leaves *out alone; ST_BAD_REQUEST query_parse_error ---- */
@@ -82,9 +92,10 @@ enum status rq_db(struct request *rq, struct db **out) MUST_CHECK;
 /* ?rev= or If-Match (quotes off); they must agree. Empty when neither. */
 enum status rq_rev(struct request *rq, struct slice *out) MUST_CHECK;
 
-/* Two steps without a blocked worker: the handler returns ST_OK right after one of these; the runner
- * calls launch as its last act, and next runs when somebody calls rq_continue. Between the two the
- * request belongs to what was launched: nobody else may touch it. launch failing: an error answer. */
+/* Two steps without a blocked worker: the handler returns ST_OK right after one of these; the
+ * runner calls launch as its last act, and next runs when somebody calls rq_continue. Between the
+ * two the request belongs to what was launched: nobody else may touch it. launch failing: an error
+ * answer. */
 void rq_defer(struct request *rq, enum status (*launch)(struct request *rq, struct err *e),
               handler_fn next);
 void rq_continue(struct request *rq); /* any thread; runner.c */

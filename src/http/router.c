@@ -122,9 +122,9 @@ static struct slice join_rest(struct request *rq, uint32_t from)
 /* A name that starts with '_' is no database but for CouchDB's three. */
 static bool may_be_db(struct slice s)
 {
-    return s.n != 0 && (s.p[0] != '_' || slice_eq(s, SLICE_LIT("_users")) ||
-                        slice_eq(s, SLICE_LIT("_replicator")) ||
-                        slice_eq(s, SLICE_LIT("_global_changes")));
+    return s.n != 0 &&
+           (s.p[0] != '_' || slice_eq(s, SLICE_LIT("_users")) ||
+            slice_eq(s, SLICE_LIT("_replicator")) || slice_eq(s, SLICE_LIT("_global_changes")));
 }
 
 /* Endpoints of a database start with '_', so that no method on them falls through to documents. */
@@ -206,8 +206,8 @@ struct slice router_allow(struct request *rq)
     static const struct {
         enum method m;
         const char *name;
-    } names[] = {{M_DELETE, "DELETE"}, {M_GET, "GET"},   {M_HEAD, "HEAD"},
-                 {M_POST, "POST"},     {M_PUT, "PUT"}};
+    } names[] = {
+        {M_DELETE, "DELETE"}, {M_GET, "GET"}, {M_HEAD, "HEAD"}, {M_POST, "POST"}, {M_PUT, "PUT"}};
     unsigned methods = 0;
     struct slice s = SLICE_LIT("");
 

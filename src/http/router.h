@@ -3,8 +3,8 @@
 #define HTTP_ROUTER_H
 #include "http/request.h"
 
-/* Splits the raw path at '/', decodes each segment afterwards, joins "_design" and "_local" with what
- * follows, splits and decodes the query. ST_BAD_REQUEST invalid_url_encoding. */
+/* Splits the raw path at '/', decodes each segment afterwards, joins "_design" and "_local" with
+ * what follows, splits and decodes the query. ST_BAD_REQUEST invalid_url_encoding. */
 enum status request_parse(struct request *rq, struct slice uri) MUST_CHECK;
 /* Sets route and args. ST_NOT_FOUND, ST_METHOD, ST_MEDIA_TYPE. */
 enum status router_find(struct request *rq) MUST_CHECK;

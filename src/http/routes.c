@@ -1,6 +1,6 @@
-/* http/routes.c: THE table of endpoints: what exists, and the right each one needs. Default deny: what
- * has no row is 404, and a row must name its right. Literal patterns come before placeholders; the
- * first match wins.
+/* http/routes.c: THE table of endpoints: what exists, and the right each one needs. Default deny:
+ * what has no row is 404, and a row must name its right. Literal patterns come before placeholders;
+ * the first match wins.
  */
 #include "http/handlers.h"
 #include "http/router.h"

@@ -65,8 +65,8 @@ void rq_continue(struct request *rq)
     pool_push(x->http->pool, &x->job);
 }
 
-/* After a launch the exchange belongs to what was launched: nothing here may touch it. The error goes
- * to a place of our own for the same reason. */
+/* After a launch the exchange belongs to what was launched: nothing here may touch it. The error
+ * goes to a place of our own for the same reason. */
 static void step(struct exchange *x, handler_fn handler)
 {
     enum status st = handler(&x->rq, &x->rp);

@@ -204,8 +204,8 @@ static enum method method_of(const char *s)
     return 0;
 }
 
-/* WRITE PATH 1/8: bytes to a request; the body is bounded. Called by libmicrohttpd for the head, for
- * each piece of the body, at the body's end, and again after a resume. */
+/* WRITE PATH 1/8: bytes to a request; the body is bounded. Called by libmicrohttpd for the head,
+ * for each piece of the body, at the body's end, and again after a resume. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_n, void **con_cls)
@@ -305,11 +305,12 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
     if (sa->ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     return MHD_start_daemon(
-        flags, opt->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)(void *)sa,
-        MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_uri, h,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, h,
-        MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)LIMIT_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
+        flags, opt->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR,
+        (struct sockaddr *)(void *)sa, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, h, MHD_OPTION_THREAD_POOL_SIZE, threads,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_CONNECTIONS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, 120u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 512u,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 }
@@ -338,8 +339,8 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     return ST_OK;
 }
 
-/* Suspended connections must all be resumed before libmicrohttpd may be stopped, so feeds are told to
- * end and what is in flight is waited for; new requests get 503 meanwhile. */
+/* Suspended connections must all be resumed before libmicrohttpd may be stopped, so feeds are told
+ * to end and what is in flight is waited for; new requests get 503 meanwhile. */
 void http_stop(struct http *h)
 {
     MHD_socket fd;

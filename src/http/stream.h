@@ -1,9 +1,9 @@
 /* http/stream.h: answers that are produced piece by piece: large lists and feeds.
  *
  * A stream is a producer with a state of its own. The first piece is made before the status line
- * leaves, so that early errors carry the right code; when the first call already ends the stream, the
- * answer goes out with a Content-Length. Later pieces are made by workers only when the last one is on
- * its way (back-pressure), and never by the thread that sends.
+ * leaves, so that early errors carry the right code; when the first call already ends the stream,
+ * the answer goes out with a Content-Length. Later pieces are made by workers only when the last
+ * one is on its way (back-pressure), and never by the thread that sends.
  */
 #ifndef HTTP_STREAM_H
 #define HTTP_STREAM_H

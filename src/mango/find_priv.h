@@ -1,6 +1,6 @@
-/* mango/find_priv.h: how a _find without a vector clause is answered: planning shared by running and
- * explaining. There is one index yet, the documents by id, so a plan is a range of ids, a direction
- * and where to go on.
+/* mango/find_priv.h: how a _find without a vector clause is answered: planning shared by running
+ * and explaining. There is one index yet, the documents by id, so a plan is a range of ids, a
+ * direction and where to go on.
  */
 #ifndef MANGO_FIND_PRIV_H
 #define MANGO_FIND_PRIV_H

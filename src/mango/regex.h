@@ -1,6 +1,6 @@
-/* mango/regex.h: patterns of $regex: PCRE2, as in CouchDB, but over characters instead of bytes. Its
- * header is included by regex.c alone. A match is bounded in steps, depth and memory, so that no
- * pattern can hold a worker for long. Threads: a compiled pattern may be shared.
+/* mango/regex.h: patterns of $regex: PCRE2, as in CouchDB, but over characters instead of bytes.
+ * Its header is included by regex.c alone. A match is bounded in steps, depth and memory, so that
+ * no pattern can hold a worker for long. Threads: a compiled pattern may be shared.
  */
 #ifndef MANGO_REGEX_H
 #define MANGO_REGEX_H

@@ -1,6 +1,7 @@
-/* mango/selector.h: Mango selectors: compile once, evaluate per document (couchdb-surface D.2, D.3).
- * Pure: values in, boolean out. A compiled selector is immutable and may be shared by threads; it
- * lives in the arena it was compiled into and borrows from the JSON it was compiled from.
+/* mango/selector.h: Mango selectors: compile once, evaluate per document (couchdb-surface D.2,
+ * D.3). Pure: values in, boolean out. A compiled selector is immutable and may be shared by
+ * threads; it lives in the arena it was compiled into and borrows from the JSON it was compiled
+ * from.
  */
 #ifndef MANGO_SELECTOR_H
 #define MANGO_SELECTOR_H
@@ -19,7 +20,8 @@ bool selector_match(const struct selector *s, const struct json *doc, struct are
 bool selector_is_all(const struct selector *s); /* {}: matches every document */
 /* The normalised form, for _explain and for stored partial_filter_selectors. */
 const struct json *selector_json(struct arena *a, const struct selector *s);
-/* Top-level fields that decide the outcome; lets a caller parse no more of a document than needed. */
+/* Top-level fields that decide the outcome; lets a caller parse no more of a document than needed.
+ */
 uint32_t selector_fields(const struct selector *s, const struct slice **names);
 
 /* ---- paths: "a.b", "list.0", escaped dot "\\." ---- */
@@ -27,7 +29,8 @@ struct path {
     struct slice *seg;
     uint32_t n;
 };
-enum status path_parse(struct arena *a, struct slice text, struct path *out, struct err *e) MUST_CHECK;
+enum status path_parse(struct arena *a, struct slice text, struct path *out,
+                       struct err *e) MUST_CHECK;
 const struct json *path_get(const struct json *doc, const struct path *p, struct arena *a);
 
 /* ---- projection: `fields` of _find ---- */

@@ -1,8 +1,9 @@
 /* mango/selector_priv.h: a compiled selector inside, for compiling, matching, showing and planning.
  *
- * Invariant: negations are pushed down to the leaves when a selector is compiled: AND, OR and leaves
- * are all there is, and a leaf whose field is missing never matches, but for EXISTS without `want`.
- * Every operator that has an opposite became it; the others carry `negate`. Immutable when done.
+ * Invariant: negations are pushed down to the leaves when a selector is compiled: AND, OR and
+ * leaves are all there is, and a leaf whose field is missing never matches, but for EXISTS without
+ * `want`. Every operator that has an opposite became it; the others carry `negate`. Immutable when
+ * done.
  */
 #ifndef MANGO_SELECTOR_PRIV_H
 #define MANGO_SELECTOR_PRIV_H

@@ -1,6 +1,6 @@
 /* repl/checkpoint.c: the _local documents on both sides that let a replication go on where it was
- * (couchdb-surface B.2 steps 3, 4 and 11). The target's is written after the documents it vouches for,
- * through the same log, so it can never be newer than they are.
+ * (couchdb-surface B.2 steps 3, 4 and 11). The target's is written after the documents it vouches
+ * for, through the same log, so it can never be newer than they are.
  */
 #include "base/text.h"
 #include "base/time.h"
@@ -126,8 +126,7 @@ enum status checkpoint_load(struct repl_job *j, struct arena *a, struct err *e)
     if (seq != NULL)
         set_json(&j->start_seq, seq);
     else
-        repl_buf_set(&j->start_seq,
-                     j->spec.since_seq.n != 0 ? j->spec.since_seq : SLICE_LIT("0"));
+        repl_buf_set(&j->start_seq, j->spec.since_seq.n != 0 ? j->spec.since_seq : SLICE_LIT("0"));
     repl_buf_set(&j->last_seq, buf_slice(&j->start_seq));
     repl_buf_set(&j->saved_seq, buf_slice(&j->start_seq));
     j->saved_us = time_mono_us();
@@ -143,8 +142,8 @@ void checkpoint_history_item(struct repl_job *j, struct buf *out)
 
     time_http(j->started_ms, start);
     time_http(time_wall_ms(), end);
-    buf_printf(out, "{\"session_id\":\"%s\",\"start_time\":\"%s\",\"end_time\":\"%s\"", j->session_id,
-               start, end);
+    buf_printf(out, "{\"session_id\":\"%s\",\"start_time\":\"%s\",\"end_time\":\"%s\"",
+               j->session_id, start, end);
     buf_str(out, ",\"start_last_seq\":");
     buf_add(out, buf_slice(&j->start_seq));
     buf_str(out, ",\"end_last_seq\":");
@@ -177,8 +176,8 @@ static void write_log(struct repl_job *j, struct slice rev, struct buf *out)
     buf_str(out, "]}");
 }
 
-/* A source that was re-created or lost writes since we began must not be vouched for. PouchDB's server
- * always says "0" or nothing: taken as it is. */
+/* A source that was re-created or lost writes since we began must not be vouched for. PouchDB's
+ * server always says "0" or nothing: taken as it is. */
 static enum status check_source(struct repl_job *j, struct arena *a, struct err *e)
 {
     const struct json *answer, *started;
@@ -225,9 +224,8 @@ static enum status save_target(struct repl_job *j, struct arena *a, struct buf *
     buf_clear(text);
     ed.id = arena_printf(a, "_local/%s", j->spec.id);
     write_log(j,
-              j->target_log_n != 0
-                  ? arena_printf(a, "0-%llu", (unsigned long long)j->target_log_n)
-                  : SLICE_LIT(""),
+              j->target_log_n != 0 ? arena_printf(a, "0-%llu", (unsigned long long)j->target_log_n)
+                                   : SLICE_LIT(""),
               text);
     TRY(json_parse(a, arena_dup(a, buf_slice(text)), &doc, e));
     ed.doc = doc;

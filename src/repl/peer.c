@@ -1,6 +1,6 @@
-/* repl/peer.c: the only file that includes libcurl. See peer.h; rules for outgoing requests: http and
- * https only, no redirects, no proxy from the environment, no .netrc, addresses judged after name
- * resolution, bounded answers.
+/* repl/peer.c: the only file that includes libcurl. See peer.h; rules for outgoing requests: http
+ * and https only, no redirects, no proxy from the environment, no .netrc, addresses judged after
+ * name resolution, bounded answers.
  */
 #include "repl/peer.h"
 
@@ -64,8 +64,8 @@ static enum status split_userinfo(struct arena *a, struct slice url, struct peer
         (colon != NULL &&
          !percent_decode(a, slice_of(colon + 1, (size_t)(at - colon - 1)), false, &out->password)))
         return bad_url(e);
-    out->url = arena_printf(a, "%.*s%.*s", (int)(host - url.p), url.p, (int)(url.p + url.n - at - 1),
-                            at + 1);
+    out->url = arena_printf(a, "%.*s%.*s", (int)(host - url.p), url.p,
+                            (int)(url.p + url.n - at - 1), at + 1);
     return ST_OK;
 }
 
@@ -156,8 +156,8 @@ void peer_wakeup(struct peer *p)
     (void)curl_multi_wakeup(p->multi);
 }
 
-/* Judged after the name was resolved, so that no name can lead to the link-local services of a cloud
- * or to nowhere. */
+/* Judged after the name was resolved, so that no name can lead to the link-local services of a
+ * cloud or to nowhere. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
     const struct sockaddr_in *v4 = (const void *)&addr->addr;

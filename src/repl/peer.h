@@ -13,7 +13,7 @@
 
 /* Where the other database is. All arena memory. */
 struct peer_addr {
-    struct slice url;  /* scheme, host, path of the database; no user info, no trailing slash */
+    struct slice url; /* scheme, host, path of the database; no user info, no trailing slash */
     struct slice user, password;
     const struct json *headers; /* object of strings, or NULL */
 };
@@ -25,7 +25,7 @@ void peer_init(void); /* once, before the first peer and before other threads */
 
 struct peer;
 struct peer *peer_new(const struct peer_addr *addr, const _Atomic int *stop);
-void peer_free(struct peer *p); /* ends what is under way; NULL is fine */
+void peer_free(struct peer *p);   /* ends what is under way; NULL is fine */
 void peer_wakeup(struct peer *p); /* any thread: looks at the stop flag now */
 
 struct fetch;

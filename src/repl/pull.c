@@ -1,9 +1,9 @@
-/* repl/pull.c: one replication (couchdb-surface B.2): read the source's changes a page ahead, ask our
- * own trees what is missing, fetch that with _bulk_get (or one by one where a source has none), write it
- * with new_edits=false, checkpoint.
+/* repl/pull.c: one replication (couchdb-surface B.2): read the source's changes a page ahead, ask
+ * our own trees what is missing, fetch that with _bulk_get (or one by one where a source has none),
+ * write it with new_edits=false, checkpoint.
  *
- * One thread. Read-ahead comes from the multi interface: while one page is worked on, the next page and
- * the next bulk are on their way.
+ * One thread. Read-ahead comes from the multi interface: while one page is worked on, the next page
+ * and the next bulk are on their way.
  */
 #include "base/alloc.h"
 #include "base/log.h"
@@ -165,8 +165,8 @@ static enum status find_missing(struct repl_job *j, struct arena *a, const struc
 
 /* ---- writing ---- */
 
-/* A document that we cannot take (a bad member, too large) is counted and left out, as CouchDB does; a
- * full disk or a stopping store ends the replication. */
+/* A document that we cannot take (a bad member, too large) is counted and left out, as CouchDB
+ * does; a full disk or a stopping store ends the replication. */
 static enum status add_doc(struct repl_job *j, struct arena *a, const struct json *doc,
                            struct commit_op *ops, size_t *n, struct err *e)
 {
@@ -227,7 +227,8 @@ static struct slice doc_path(struct arena *a, struct slice id, struct slice tail
 }
 
 /* One revision with its attachments inline. Absent at the source: purged meanwhile; left out. */
-static enum status fetch_one(struct repl_job *j, struct arena *a, const struct want *w, struct err *e)
+static enum status fetch_one(struct repl_job *j, struct arena *a, const struct want *w,
+                             struct err *e)
 {
     struct buf tail, revs;
     const struct json *list;
@@ -314,8 +315,8 @@ static enum status bulk_take(struct repl_job *j, struct arena *a, const struct j
 }
 
 /* Anything but a clean answer means that this source has no usable _bulk_get. */
-static enum status bulk_finish(struct repl_job *j, struct fetch *f, const struct want *w, uint32_t n,
-                               struct err *e)
+static enum status bulk_finish(struct repl_job *j, struct fetch *f, const struct want *w,
+                               uint32_t n, struct err *e)
 {
     struct arena *a = arena_new();
     const struct json *answer = NULL, *results;
@@ -402,9 +403,10 @@ static enum status open_source(struct repl_job *j, struct arena *a, struct err *
     return ST_OK;
 }
 
-/* One page: fetched, missing revisions written, last_seq moved. *rows_n: how many rows it had. *next
- * is the fetch of the page after it, already under way when this one was full. */
-static enum status one_page(struct repl_job *j, struct fetch **next, uint32_t *rows_n, struct err *e)
+/* One page: fetched, missing revisions written, last_seq moved. *rows_n: how many rows it had.
+ * *next is the fetch of the page after it, already under way when this one was full. */
+static enum status one_page(struct repl_job *j, struct fetch **next, uint32_t *rows_n,
+                            struct err *e)
 {
     struct arena *a = arena_new();
     struct fetch *page = *next;
@@ -430,7 +432,8 @@ static enum status one_page(struct repl_job *j, struct fetch **next, uint32_t *r
     return st;
 }
 
-/* A one-shot replication ends with an empty page; a continuous one waits for the next change there. */
+/* A one-shot replication ends with an empty page; a continuous one waits for the next change there.
+ */
 static enum status run_pages(struct repl_job *j, struct err *e)
 {
     struct fetch *next = changes_start(j, buf_slice(&j->last_seq), false);

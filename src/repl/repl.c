@@ -33,7 +33,7 @@ struct repl *repl_new(struct store *s)
 static struct repl_job *job_new(struct repl *r)
 {
     struct repl_job *j = mem_zalloc(sizeof(*j));
-    struct buf *const bufs[] = {&j->start_seq,   &j->last_seq,   &j->saved_seq,
+    struct buf *const bufs[] = {&j->start_seq,      &j->last_seq,    &j->saved_seq,
                                 &j->source_log_rev, &j->old_history, &j->start_time};
 
     j->repl = r;
@@ -48,7 +48,7 @@ static struct repl_job *job_new(struct repl *r)
 
 static void job_unref(struct repl_job *j)
 {
-    struct buf *const bufs[] = {&j->start_seq,   &j->last_seq,   &j->saved_seq, &j->answer,
+    struct buf *const bufs[] = {&j->start_seq,      &j->last_seq,    &j->saved_seq, &j->answer,
                                 &j->source_log_rev, &j->old_history, &j->start_time};
 
     if (atomic_fetch_sub(&j->refs, 1) != 1)
@@ -61,7 +61,8 @@ static void job_unref(struct repl_job *j)
 
 static void write_result(struct repl_job *j)
 {
-    buf_printf(&j->answer, "{\"ok\":true,\"session_id\":\"%s\",\"source_last_seq\":", j->session_id);
+    buf_printf(&j->answer,
+               "{\"ok\":true,\"session_id\":\"%s\",\"source_last_seq\":", j->session_id);
     buf_add(&j->answer, buf_slice(&j->last_seq));
     buf_str(&j->answer, ",\"replication_id_version\":4");
     if (atomic_load(&j->stats.missing_checked) == 0)

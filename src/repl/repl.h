@@ -1,5 +1,6 @@
-/* repl/repl.h: replication jobs: pull from a remote Couch into a local database (couchdb-surface A.8,
- * B.2). The only folder that includes libcurl. A job runs on a thread of its own; LIMIT_REPL_JOBS. */
+/* repl/repl.h: replication jobs: pull from a remote Couch into a local database (couchdb-surface
+ * A.8, B.2). The only folder that includes libcurl. A job runs on a thread of its own;
+ * LIMIT_REPL_JOBS. */
 #ifndef REPL_REPL_H
 #define REPL_REPL_H
 #include "couch/db.h"
@@ -7,8 +8,8 @@
 
 struct repl;
 struct repl *repl_new(struct store *s);
-/* Ends every job and waits for it; later starts get ST_UNAVAILABLE. Before http_stop, which waits for
- * requests that are parked on jobs. */
+/* Ends every job and waits for it; later starts get ST_UNAVAILABLE. Before http_stop, which waits
+ * for requests that are parked on jobs. */
 void repl_stop(struct repl *r);
 void repl_free(struct repl *r); /* after http_stop; NULL is fine */
 
@@ -20,7 +21,8 @@ enum status repl_start(struct repl *r, const struct json *body, void (*done)(voi
                        struct repl_job **out, struct err *e) MUST_CHECK;
 /* After done(): the HTTP answer: appends {"ok":true,"session_id",...,"history":[..]} or
  * {"ok":true,"_local_id":..} ; *accepted: 202. Releases the job handle. */
-enum status repl_result(struct repl_job *j, struct buf *out, bool *accepted, struct err *e) MUST_CHECK;
+enum status repl_result(struct repl_job *j, struct buf *out, bool *accepted,
+                        struct err *e) MUST_CHECK;
 /* Rows of _active_tasks of type replication; each preceded by a comma if *n > 0. */
 void repl_tasks(struct repl *r, struct buf *out, unsigned *n);
 #endif

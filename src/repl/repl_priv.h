@@ -33,11 +33,11 @@ struct repl_job {
     struct repl_spec spec;
     struct thread thread;
     _Atomic int stop;
-    _Atomic int ended;  /* the thread is through with the job */
-    _Atomic int refs;   /* the thread, and the handle that the caller holds */
+    _Atomic int ended; /* the thread is through with the job */
+    _Atomic int refs;  /* the thread, and the handle that the caller holds */
     void (*done)(void *arg);
     void *done_arg;
-    bool is_cancel;     /* a handle for the answer to cancel, no thread */
+    bool is_cancel; /* a handle for the answer to cancel, no thread */
     uint64_t started_ms;
     struct repl_stats stats;
     /* the result; written by the thread before done() */

@@ -1,11 +1,10 @@
 /* vector/vector.h: vector indexes: definitions in design documents, search through _find.
  *
- * Contract for users: docs/vector.md (from the vector interface). Design: ARCHITECTURE.md "Vectors".
- * The index is disposable: it is fed only with what the committer made durable, stores the sequence
- * it reflects, and is rebuilt from the documents whenever its files are missing, damaged or newer
- * than the database.
- * Threads: every call by any thread. Queries pin an immutable view; nothing blocks them but the wait
- * for writes that were acknowledged before the query came.
+ * Contract for users: docs/vector.md (from the vector interface). Design: ARCHITECTURE.md
+ * "Vectors". The index is disposable: it is fed only with what the committer made durable, stores
+ * the sequence it reflects, and is rebuilt from the documents whenever its files are missing,
+ * damaged or newer than the database. Threads: every call by any thread. Queries pin an immutable
+ * view; nothing blocks them but the wait for writes that were acknowledged before the query came.
  */
 #ifndef VECTOR_VECTOR_H
 #define VECTOR_VECTOR_H
@@ -24,8 +23,8 @@ enum status vectors_open(struct store *s, const struct vectors_options *opt, str
                          struct err *e) MUST_CHECK;
 void vectors_close(struct vectors *v); /* before store_close; cancels builds; NULL is fine */
 
-/* POST /{db}/_index with type "vector": {"result":"created"|"exists","id","name"}. Writes the design
- * document through the ordinary write path. */
+/* POST /{db}/_index with type "vector": {"result":"created"|"exists","id","name"}. Writes the
+ * design document through the ordinary write path. */
 enum status vectors_index_create(struct vectors *v, struct db *db, const struct json *body,
                                  struct arena *a, struct buf *out, struct err *e) MUST_CHECK;
 /* GET /{db}/_index: {"total_rows":n,"indexes":[_all_docs special, vector rows...]} */
@@ -49,8 +48,8 @@ enum status vectors_compact(struct vectors *v, struct db *db, struct slice ddoc,
 enum status vectors_cleanup(struct vectors *v, struct db *db, struct err *e) MUST_CHECK;
 /* Rows of _active_tasks ({"type":"indexer",...}), each preceded by a comma if *n > 0. */
 void vectors_tasks(struct vectors *v, struct buf *out, unsigned *n);
-/* divan check: verifies every index folder of a stopped store (manifest, checksums). A finding about
- * an index is a warning: indexes are disposable. */
+/* divan check: verifies every index folder of a stopped store (manifest, checksums). A finding
+ * about an index is a warning: indexes are disposable. */
 enum status vectors_check(const char *store_dir, void (*report)(void *arg, const char *text),
                           void *arg, uint64_t *bad, struct err *e) MUST_CHECK;
 #endif
