@@ -181,6 +181,17 @@ static inline enum status del(struct fix *x, struct db *db, const char *id, stru
 
 /* ---- looking ---- */
 
+static inline void assert_counts(struct db *db, uint64_t docs, uint64_t deleted, uint64_t seq)
+{
+    struct db_counts c;
+
+    db_get_counts(db, &c);
+    assert_int_equal(c.docs, docs);
+    assert_int_equal(c.deleted, deleted);
+    assert_int_equal(c.update_seq, seq);
+    assert_int_equal(db_update_seq(db), seq);
+}
+
 static inline enum status read_info(struct fix *x, struct db *db, const char *id, struct docinfo *d)
 {
     struct slice v;

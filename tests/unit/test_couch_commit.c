@@ -1,23 +1,11 @@
-/* couch/commit*: the rules of revisions, counts and sequences, groups, faults of the log, many
- * clients at once. Whatever is refused leaves no trace.
+/* couch/commit*: the rules of revisions, counts and sequences, bounds. Whatever is refused leaves no
+ * trace. Groups, faults and many clients: test_couch_group.c.
  */
 #include "unit.h"
 
-#include "base/thread.h"
 #include "couch_fix.h"
 
 static const struct rev none;
-
-static void assert_counts(struct db *db, uint64_t docs, uint64_t deleted, uint64_t seq)
-{
-    struct db_counts c;
-
-    db_get_counts(db, &c);
-    assert_int_equal(c.docs, docs);
-    assert_int_equal(c.deleted, deleted);
-    assert_int_equal(c.update_seq, seq);
-    assert_int_equal(db_update_seq(db), seq);
-}
 
 static void create_update_delete(void **state)
 {
@@ -408,197 +396,6 @@ static void local_documents(void **state)
     db_release(db);
 }
 
-static void a_full_disk_changes_nothing(void **state)
-{
-    struct fix *x = *state;
-    struct db *db = make_db(x, "db");
-    struct commit_op ops[] = {op_edit(x, db, "b", none, rev_n(x, 1, 1)),
-                              op_edit(x, db, "a", none, rev_n(x, 1, 9)),
-                              op_edit(x, db, "c", none, rev_n(x, 1, 1))};
-    struct commit_op create = {.kind = COMMIT_DB_CREATE, .docid = SLICE_LIT("other")};
-    struct slice before;
-    struct db *none_such;
-
-    assert_ok(x, put(x, db, "a", none, rev_n(x, 1, 1)));
-    before = dump_rows(x);
-    seg_mem_fail_append(x->segs, 1, SEG_MEM_NOSPC, true);
-    assert_ok(x, commit_wait(x->s, ops, 3, &x->e));
-    assert_int_equal(ops[0].st, ST_NO_SPACE);
-    assert_int_equal(strncmp(ops[0].err.reason, "No space left on device", 23), 0);
-    assert_int_equal(ops[0].seq, 0);
-    assert_int_equal(ops[1].st, ST_CONFLICT);
-    assert_int_equal(ops[2].st, ST_NO_SPACE);
-    assert_st(x, run1(x, &create), ST_NO_SPACE);
-    assert_st(x, drop_db(x, db), ST_NO_SPACE);
-    assert_false(db_dropped(db));
-    assert_st(x, db_open(x->s, SLICE_LIT("other"), &none_such, &x->e), ST_NOT_FOUND);
-    assert_true(slice_eq(before, dump_rows(x)));
-    assert_counts(db, 1, 0, 1);
-    assert_string_equal(store_trouble(x->s), "");
-
-    seg_mem_fail_append(x->segs, 1, SEG_MEM_NONE, false);
-    assert_ok(x, commit_wait(x->s, ops, 3, &x->e));
-    assert_int_equal(ops[0].st, ST_OK);
-    assert_int_equal(ops[0].seq, 2);
-    assert_int_equal(ops[2].seq, 3);
-    assert_counts(db, 3, 0, 3);
-    assert_ok(x, run1(x, &create));
-    db_release(create.created);
-    db_release(db);
-}
-
-/* The answer of an append got lost: whatever it was, what is acknowledged is there. */
-static void lost_answers_lose_nothing(void **state)
-{
-    struct fix *x = *state;
-    struct db *db = make_db(x, "db");
-    char id[16];
-
-    for (unsigned i = 0; i < 20; i++) {
-        struct docinfo d;
-        enum status st;
-
-        seg_mem_fail_append(x->segs, 1, i % 2 == 0 ? SEG_MEM_UNKNOWN_DONE : SEG_MEM_UNKNOWN_NOT,
-                            false);
-        snprintf(id, sizeof(id), "d%u", i);
-        st = put(x, db, id, none, rev_n(x, 1, i));
-        seg_mem_fail_append(x->segs, 1, SEG_MEM_NONE, false);
-        assert_int_equal(read_info(x, db, id, &d), st == ST_OK ? ST_OK : ST_NOT_FOUND);
-        if (st != ST_OK)
-            assert_ok(x, put(x, db, id, none, rev_n(x, 1, i)));
-    }
-    assert_counts(db, 20, 0, 20);
-    db_release(db);
-}
-
-/* ---- many at once ---- */
-
-enum { WRITERS = 8, WRITES = 1250, PER_BATCH = 5 };
-
-struct writer {
-    struct thread t;
-    struct store *s;
-    struct db *db;
-    unsigned n;
-    uint64_t seqs[WRITES];
-};
-
-static void write_batch(struct writer *w, unsigned first)
-{
-    struct commit_op ops[PER_BATCH];
-    struct rev revs[PER_BATCH];
-    char ids[PER_BATCH][32];
-    struct err e;
-
-    for (unsigned i = 0; i < PER_BATCH; i++) {
-        int n = snprintf(ids[i], sizeof(ids[i]), "w%u-%05u", w->n, first + i);
-
-        revs[i] = (struct rev){1, true, SLICE_LIT("0123456789abcdef")};
-        ops[i] = (struct commit_op){.kind = COMMIT_DOC,
-                                    .db = w->db,
-                                    .docid = slice_of(ids[i], (size_t)n),
-                                    .new_edits = true,
-                                    .path = &revs[i],
-                                    .npath = 1,
-                                    .body = {.json = SLICE_LIT("{\"x\":1}")}};
-    }
-    assert_int_equal(commit_wait(w->s, ops, PER_BATCH, &e), ST_OK);
-    for (unsigned i = 0; i < PER_BATCH; i++) {
-        assert_int_equal(ops[i].st, ST_OK);
-        w->seqs[first + i] = ops[i].seq;
-        assert_true(db_update_seq(w->db) >= ops[i].seq);
-    }
-}
-
-static void writer_main(void *arg)
-{
-    struct writer *w = arg;
-
-    for (unsigned i = 0; i < WRITES; i += PER_BATCH)
-        write_batch(w, i);
-}
-
-static void writers_at_once(void **state)
-{
-    struct fix *x = *state;
-    struct db *db = make_db(x, "db");
-    struct writer *w = mem_zalloc(WRITERS * sizeof(*w));
-    bool *seen = mem_zalloc(WRITERS * WRITES + 1);
-
-    for (unsigned i = 0; i < WRITERS; i++) {
-        w[i].s = x->s;
-        w[i].db = db;
-        w[i].n = i;
-        thread_start(&w[i].t, "writer", writer_main, &w[i]);
-    }
-    for (unsigned i = 0; i < WRITERS; i++)
-        thread_join(&w[i].t);
-    assert_counts(db, WRITERS * WRITES, 0, WRITERS * WRITES);
-    assert_int_equal(count_rows(x, db, KEY_INFO), WRITERS * WRITES);
-    assert_int_equal(count_rows(x, db, KEY_SEQ), WRITERS * WRITES);
-    for (unsigned i = 0; i < WRITERS; i++) { /* each sequence once, rising for each client */
-        for (unsigned k = 0; k < WRITES; k++) {
-            assert_true(k == 0 || w[i].seqs[k] > w[i].seqs[k - 1]);
-            assert_false(seen[w[i].seqs[k]]);
-            seen[w[i].seqs[k]] = true;
-        }
-    }
-    mem_free(w);
-    mem_free(seen);
-    db_release(db);
-    assert_check_clean(x);
-}
-
-/* ---- observers ---- */
-
-struct seen {
-    unsigned docs, dropped, order_faults;
-    uint64_t last_seq;
-};
-
-static void observe(void *arg, const struct commit_event *ev, size_t n)
-{
-    struct seen *seen = arg;
-
-    for (size_t i = 0; i < n; i++) {
-        if (ev[i].dropped) {
-            seen->dropped++;
-            continue;
-        }
-        seen->docs++;
-        if (ev[i].seq != seen->last_seq + 1 || db_update_seq(ev[i].db) < ev[i].seq)
-            seen->order_faults++;
-        seen->last_seq = ev[i].seq;
-    }
-}
-
-static void observers_see_all_in_order(void **state)
-{
-    struct fix *x = *state;
-    struct seen seen = {0};
-    struct db *db;
-    char id[16];
-
-    store_observe(x->s, observe, &seen);
-    db = make_db(x, "db");
-    for (unsigned i = 0; i < 50; i++) {
-        snprintf(id, sizeof(id), "%u", i % 40);
-        (void)put(x, db, id, none, rev_n(x, 1, 1)); /* ten of them conflict */
-    }
-    assert_ok(x, drop_db(x, db));
-    assert_int_equal(seen.docs, 40);
-    assert_int_equal(seen.dropped, 1);
-    assert_int_equal(seen.order_faults, 0);
-    db_release(db);
-}
-
-static void an_empty_batch_is_done(void **state)
-{
-    struct fix *x = *state;
-
-    assert_ok(x, commit_wait(x->s, NULL, 0, &x->e));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -613,11 +410,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_record_is_bounded, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(attachments_follow_their_body, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(local_documents, fix_files, fix_end),
-        cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing, fix_memory, fix_end),
-        cmocka_unit_test_setup_teardown(lost_answers_lose_nothing, fix_memory, fix_end),
-        cmocka_unit_test_setup_teardown(writers_at_once, fix_files, fix_end),
-        cmocka_unit_test_setup_teardown(observers_see_all_in_order, fix_files, fix_end),
-        cmocka_unit_test_setup_teardown(an_empty_batch_is_done, fix_files, fix_end),
     };
     return cmocka_run_group_tests_name("couch_commit", tests, NULL, NULL);
 }
