@@ -1,4 +1,4 @@
-/* couch/commit*: the rules of revisions, counts and sequences, bounds. Whatever is refused leaves no
+/* couch/commit*: the rules of revisions, counts, sequences, bounds. Whatever is refused leaves no
  * trace. Groups, faults and many clients: test_couch_group.c.
  */
 #include "unit.h"

@@ -1,5 +1,5 @@
-/* couch/commit*: groups: faults of the log, many clients at once, observers. What is acknowledged is
- * there, in order, once; what is not has changed nothing.
+/* couch/commit*: groups: faults of the log, many clients at once, observers. What is acknowledged
+ * is there, in order, once; what is not has changed nothing.
  */
 #include "unit.h"
 
