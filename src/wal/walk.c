@@ -93,8 +93,7 @@ static enum status rest_is_zero(struct walk *w, bool *zero, struct err *e)
         struct slice s = {0};
 
         TRY(window(w, w->at, off, WINDOW, &s, e));
-        for (size_t i = 0; i < s.n && *zero; i++)
-            *zero = s.p[i] == 0;
+        *zero = s.p[0] == 0 && memcmp(s.p, s.p + 1, s.n - 1) == 0; /* each equals the one before */
         off += (uint32_t)s.n;
     }
     return ST_OK;
@@ -117,6 +116,11 @@ static enum status at_gap(struct walk *w, const struct err *why, struct err *e)
         w->off = FRAME_SEG_BYTES;
         return ST_OK;
     }
+    TRY(rest_is_zero(w, &zero, e));
+    if (zero) { /* reserved space: nothing to find in it */
+        at++;
+        off = FRAME_SEG_BYTES;
+    }
     for (;; off += 8) {
         enum status st = search(w, &at, &off, &g, e);
 
@@ -132,7 +136,6 @@ static enum status at_gap(struct walk *w, const struct err *why, struct err *e)
                            (unsigned long long)w->next_lsn, why->reason,
                            (unsigned long long)(g.first_lsn + g.nrec - 1));
     }
-    TRY(rest_is_zero(w, &zero, e));
     return zero ? ST_NOT_FOUND : ST_TORN;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "wal/seg_file.h"
 #include "wal_fix.h"
 
@@ -412,6 +413,62 @@ static void every_append_syncs(void **state)
     }
 }
 
+struct reader {
+    const struct fix *f;
+    _Atomic size_t ready; /* records that may be read */
+    _Atomic bool stop;
+    _Atomic size_t reads;
+};
+
+static enum status any_record(void *arg, const struct log_record *r, struct err *e)
+{
+    uint64_t *lsn = arg;
+
+    (void)e;
+    if (r->lsn != *lsn + 1)
+        return ST_INTERNAL;
+    *lsn = r->lsn;
+    return ST_OK;
+}
+
+static void read_all_the_time(void *arg)
+{
+    struct reader *r = arg;
+    char got[FIX_BODY_MAX];
+    struct err e;
+
+    for (size_t i = 0; !r->stop; i++) {
+        size_t n = r->ready;
+        uint64_t lsn = 0;
+
+        if (n == 0 || log_read(r->f->log, &r->f->ptr[fix_mix(i) % n], got, &e) != ST_OK)
+            continue;
+        if (i % 64 != 0 || (log_scan(r->f->log, 1, any_record, &lsn, &e) == ST_OK && lsn >= n))
+            r->reads++;
+        else
+            abort();
+    }
+}
+
+static void readers_beside_the_appender(void **state)
+{
+    struct dir *d = *state;
+    struct reader r = {.f = &d->f};
+    struct thread t[2] = {{0}, {0}};
+
+    for (int i = 0; i < 2; i++)
+        thread_start(&t[i], "reader", read_all_the_time, &r);
+    for (int i = 0; i < 600 || r.reads < 300; i++) {
+        if (i < 600)
+            assert_int_equal(fix_append(&d->f, 3), ST_OK);
+        r.ready = d->f.nacked;
+    }
+    r.stop = true;
+    for (int i = 0; i < 2; i++)
+        thread_join(&t[i]);
+    fix_verify(&d->f, 0);
+}
+
 static size_t open_fds(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -465,6 +522,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_floor_is_for_deletes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_disk_that_lies_stops_the_process, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_append_syncs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(readers_beside_the_appender, set_up, tear_down),
         cmocka_unit_test_setup_teardown(descriptors_are_bounded, set_up, tear_down),
     };
 
