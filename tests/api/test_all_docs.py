@@ -109,9 +109,10 @@ def test_include_docs(full):
     rows = full.rows("_all_docs?include_docs=true")
     for n, row in enumerate(rows):
         assert row["doc"] == {"_id": IDS[n], "_rev": row["value"]["rev"], "v": n}
-    full.graft({"_id": "a", "_rev": "1-0", "v": "loser"})
+    loser = "1-" + "0" * 32
+    full.graft({"_id": "a", "_rev": loser, "v": "loser"})
     row = full.rows("_all_docs?include_docs=true&conflicts=true&key=%22a%22")[0]
-    assert row["doc"]["_conflicts"] == ["1-0"]
+    assert row["doc"]["_conflicts"] == [loser]
 
 
 def test_posted_parameters(full):
