@@ -28,7 +28,7 @@ function digests(doc) {
 
 // Map of id -> { winner, deleted, leaves } of a PouchDB (local or http).
 async function picture(db) {
-  const feed = await db.changes({ since: 0, style: 'all_docs' });
+  const feed = await db.changes({ since: 0, style: 'all_docs', include_docs: true });
   const seen = new Map();
   await pool(feed.results, 12, async (row) => {
     const leaves = (await db.get(row.id, { open_revs: 'all', revs: true })).map((e) => e.ok);
@@ -39,7 +39,8 @@ async function picture(db) {
       `the feed and open_revs=all differ for ${row.id}`
     );
     seen.set(row.id, {
-      winner: row.changes[0].rev,
+      // Not changes[0]: PouchDB's own databases do not list the winner first.
+      winner: row.doc._rev,
       deleted: Boolean(row.deleted),
       leaves: leaves.map((d) => ({ ...d, _attachments: digests(d) })),
     });
