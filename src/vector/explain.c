@@ -1,0 +1,150 @@
+/* vector/explain.c: POST _explain with a vector clause. Threads: a worker per request. */
+#include "vector/find_priv.h"
+
+static void write_index(const struct find *f, const struct vdef *d, struct buf *out)
+{
+    struct json *def = json_object(f->a);
+    const struct json *partial = json_get(d->json, "partial_filter_selector");
+
+    json_put(f->a, def, "fields", json_get(d->json, "fields"));
+    if (partial != NULL)
+        json_put(f->a, def, "partial_filter_selector", partial);
+    buf_str(out, "{\"ddoc\":");
+    json_write_str(out, d->ddoc);
+    buf_str(out, ",\"name\":");
+    json_write_str(out, d->name);
+    buf_str(out, ",\"type\":\"vector\",\"partitioned\":false,\"def\":");
+    json_write(out, def);
+    buf_char(out, '}');
+}
+
+static void write_plan(const struct find *f, struct buf *out)
+{
+    double target = f->v->o.target_recall + 0.6 * (1 - f->v->o.target_recall);
+    uint32_t effort = f->c.effort, k = (uint32_t)(f->rq->limit + f->rq->skip);
+
+    buf_str(out, ",\"plan\":[");
+    for (uint32_t i = 0; f->view != NULL && i < f->view->nparts; i++) {
+        const struct vpart *p = &f->view->part[i];
+        bool graph = p->seg != NULL && p->seg->graph.n != 0;
+        uint32_t ef = f->c.effort;
+
+        if (graph && ef == 0)
+            ef = vcurve_ef(&p->seg->curve, target, k);
+        effort = ef > effort ? ef : effort;
+        buf_str(out, i > 0 ? ",{\"segment\":" : "{\"segment\":");
+        if (p->seg != NULL)
+            buf_printf(out, "\"%06u\"", p->seg->number);
+        else
+            buf_str(out, "\"memory\"");
+        buf_printf(out, ",\"vectors\":%u,\"dead\":%.3f,\"kind\":\"%s\",\"use\":\"%s\"}",
+                   vpart_live(p), p->n > 0 ? 1.0 - (double)vpart_live(p) / p->n : 0.0,
+                   graph ? "graph" : (p->seg != NULL ? "flat" : "memory"),
+                   graph && !f->c.exact && ef < p->n / 4 ? "graph" : "exact");
+    }
+    buf_printf(out, "],\"effort\":%u,\"expected_recall\":%.2f,\"rescore\":1}", effort,
+               f->c.exact ? 1.0 : f->v->o.target_recall);
+}
+
+static void write_opts(const struct find *f, struct buf *out)
+{
+    buf_str(out, ",\"opts\":{\"use_index\":[");
+    if (f->rq->use_ddoc.n != 0)
+        json_write_str(out, f->rq->use_ddoc);
+    if (f->rq->use_name.n != 0) {
+        buf_char(out, ',');
+        json_write_str(out, f->rq->use_name);
+    }
+    buf_printf(out, "],\"bookmark\":\"nil\",\"limit\":%llu,\"skip\":%llu,\"sort\":",
+               (unsigned long long)f->rq->limit, (unsigned long long)f->rq->skip);
+    if (f->rq->sort != NULL)
+        json_write(out, f->rq->sort);
+    else
+        buf_str(out, "{}");
+    buf_str(out, ",\"vector\":{\"field\":");
+    json_write_str(out, f->field.name);
+    buf_printf(out, ",\"near\":\"<%u>\",\"effort\":", f->field.dims);
+    if (f->c.effort != 0)
+        buf_printf(out, "%u}}", f->c.effort);
+    else
+        buf_str(out, "\"auto\"}}");
+}
+
+static void write_fields(const struct find *f, struct buf *out)
+{
+    buf_printf(out, ",\"limit\":%llu,\"skip\":%llu,\"fields\":", (unsigned long long)f->rq->limit,
+               (unsigned long long)f->rq->skip);
+    if (f->rq->fields.n > 0)
+        json_write(out, f->rq->fields_json);
+    else
+        buf_str(out, "\"all_fields\"");
+}
+
+static void write_vector(const struct find *f, struct buf *out)
+{
+    buf_str(out, ",\"vector\":{\"field\":");
+    json_write_str(out, f->field.name);
+    buf_printf(out,
+               ",\"dims\":%u,\"metric\":\"%s\",\"encoding\":\"f32\",\"filter\":{\"via\":null,"
+               "\"residual\":",
+               f->field.dims, vmetric_name(f->field.metric));
+    json_write(out, selector_json(f->a, f->rq->selector));
+    buf_printf(out, ",\"of\":%llu}", (unsigned long long)(f->view != NULL ? f->view->live : 0));
+    write_plan(f, out);
+}
+
+static void write_candidates(const struct find *f, struct buf *out)
+{
+    unsigned n = 0;
+
+    buf_str(out, ",\"covering\":false,\"index_candidates\":[");
+    for (uint32_t i = 0; i < f->defs->n; i++) {
+        const struct vdef *d = &f->defs->def[i];
+        bool fits = f->c.field.n == 0 ? d->nfields == 1 : vdef_field(d, f->c.field) != NULL;
+
+        if (d == f->def)
+            continue;
+        buf_str(out, n++ > 0 ? ",{\"index\":" : "{\"index\":");
+        write_index(f, d, out);
+        buf_printf(out,
+                   ",\"analysis\":{\"usable\":%s,\"ranking\":%u,\"covering\":null,\"reasons\":["
+                   "{\"name\":\"%s\"}]}}",
+                   fits && d->partial == NULL ? "true" : "false", n,
+                   !fits ? "field_mismatch"
+                         : (d->partial != NULL ? "is_partial" : "alphabetically_comes_after"));
+    }
+    buf_char(out, ']');
+}
+
+enum status vectors_explain(struct vectors *v, struct db *db, const struct find_request *rq,
+                            struct arena *a, struct buf *out, struct err *e)
+{
+    struct find f;
+    enum status st = find_begin(&f, v, db, rq, a, e);
+
+    if (st == ST_OK)
+        st = find_index(&f, e);
+    if (st == ST_OK && f.entry != NULL)
+        f.view = vindex_pin(f.entry->ix);
+    if (st == ST_OK)
+        st = find_query(&f, e);
+    if (st == ST_OK) {
+        buf_str(out, "{\"dbname\":");
+        json_write_str(out, db_name(db));
+        buf_str(out, ",\"index\":");
+        if (f.def != NULL)
+            write_index(&f, f.def, out);
+        else
+            buf_str(out, "{\"ddoc\":null,\"name\":\"_all_docs\",\"type\":\"special\","
+                         "\"def\":{\"fields\":[{\"_id\":\"asc\"}]}}");
+        buf_str(out, ",\"selector\":");
+        json_write(out, selector_json(a, rq->selector));
+        write_opts(&f, out);
+        write_fields(&f, out);
+        write_vector(&f, out);
+        write_candidates(&f, out);
+        buf_str(out, ",\"selector_hints\":[]}");
+    }
+    find_end(&f);
+    return st;
+}
