@@ -65,7 +65,7 @@ static enum status set_recall(struct config *c, struct slice v, struct err *e)
     const char *text = arena_cstr(c->arena, v);
 
     c->target_recall = strtod(text, &end);
-    if (*end != '\0' || c->target_recall < 0.5 || c->target_recall > 0.999)
+    if (*end != '\0' || !(c->target_recall >= 0.5 && c->target_recall <= 0.999))
         return err_set(e, ST_BAD_REQUEST, "target_recall must be between 0.5 and 0.999");
     return ST_OK;
 }
@@ -178,6 +178,18 @@ static enum status parse_serve(struct config *c, struct args *a, struct err *e)
     return ST_OK;
 }
 
+/* Blanks belong to a password, line ends do not. */
+static struct slice first_line(struct slice s)
+{
+    const char *nl = s.n != 0 ? memchr(s.p, '\n', s.n) : NULL;
+
+    if (nl != NULL)
+        s.n = (size_t)(nl - s.p);
+    if (s.n != 0 && s.p[s.n - 1] == '\r')
+        s.n--;
+    return s;
+}
+
 static enum status admin_from_environment(struct config *c, const char *user, struct err *e)
 {
     const char *password = getenv("DIVAN_ADMIN_PASSWORD");  /* NOLINT(concurrency-mt-unsafe) */
@@ -189,7 +201,7 @@ static enum status admin_from_environment(struct config *c, const char *user, st
     if (file == NULL)
         return ST_OK;
     TRY(read_small_file(c, file, PASSWORD_FILE_MAX, &p, e));
-    return add_admin(c, slice_str(user), trim_line(p), e);
+    return add_admin(c, slice_str(user), first_line(p), e);
 }
 
 static enum status load_serve(struct config *c, struct args *a, struct err *e)

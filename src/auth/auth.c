@@ -1,6 +1,6 @@
 /* auth/auth.c: admins and Basic authentication (security notes C1).
  *
- * A verified name and password is remembered for VERIFIED_MS under an HMAC with a key of this
+ * A verified name and password is remembered for VERIFIED_US under an HMAC with a key of this
  * process: the password itself is not kept, and a hash of 600,000 rounds is paid once and not per
  * request. At most HASHES_AT_ONCE hashes run at a time: guessing costs the guesser, not the server.
  */
@@ -16,7 +16,7 @@
 enum {
     ITERATIONS = 600000,
     ITERATIONS_MAX = 2000000,
-    VERIFIED_MS = 600000,
+    VERIFIED_US = 600000000,
     VERIFIED_MAX = 10000,
     HASHES_AT_ONCE = 2,
     HASHES_WAITING_MAX = 32,
@@ -32,7 +32,7 @@ struct admin {
     size_t key_len;
 };
 struct verified {
-    uint64_t until_ms;
+    uint64_t until_us;
 };
 struct auth {
     struct map *admins;
@@ -130,29 +130,46 @@ static void make_hash(struct admin *ad, struct slice password)
     (void)pbkdf2(ad->prf, password, slice_str(ad->salt), ad->iterations, ad->key, ad->key_len);
 }
 
+/* "-pbkdf2:sha256-..", "-pbkdf2-.." (SHA-1) or clear text. Another scheme of CouchDB's is refused:
+ * taken as clear text its hash would become the password. */
+static enum status set_password(struct admin *ad, struct slice name, struct slice password,
+                                struct err *e)
+{
+    static const struct {
+        const char *prefix, *prf;
+    } schemes[] = {{"-pbkdf2:sha256-", "sha256"},
+                   {"-pbkdf2:sha512-", "sha512"},
+                   {"-pbkdf2:sha-", "sha"},
+                   {"-pbkdf2-", "sha"}};
+
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        struct slice prefix = slice_str(schemes[i].prefix);
+
+        if (!slice_starts(password, prefix))
+            continue;
+        memcpy(ad->prf, schemes[i].prf, strlen(schemes[i].prf) + 1);
+        return read_hash(ad, name, slice_of(password.p + prefix.n, password.n - prefix.n), e);
+    }
+    if (slice_starts(password, SLICE_LIT("-pbkdf2")) ||
+        slice_starts(password, SLICE_LIT("-hashed-")))
+        return bad_hash(name, e);
+    make_hash(ad, password);
+    return ST_OK;
+}
+
 enum status auth_add_admin(struct auth *a, struct slice name, struct slice password, struct err *e)
 {
-    const struct slice v2 = SLICE_LIT("-pbkdf2:sha256-"), v1 = SLICE_LIT("-pbkdf2-");
     struct admin *ad;
-    enum status st = ST_OK;
+    enum status st;
 
     if (name.n == 0 || name.p[0] == '_' || memchr(name.p, ':', name.n) != NULL)
         return err_set(e, ST_BAD_REQUEST,
-                       "an admin's name may not be empty, start with '_' or "
-                       "hold a ':'");
+                       "an admin's name may not be empty, start with '_' or hold a ':'");
     if (password.n == 0)
         return err_set(e, ST_BAD_REQUEST, "the password of admin \"%.*s\" is empty", (int)name.n,
                        name.p);
     ad = mem_zalloc(sizeof(*ad));
-    if (slice_starts(password, v2)) {
-        memcpy(ad->prf, "sha256", 7);
-        st = read_hash(ad, name, slice_of(password.p + v2.n, password.n - v2.n), e);
-    } else if (slice_starts(password, v1)) {
-        memcpy(ad->prf, "sha", 4);
-        st = read_hash(ad, name, slice_of(password.p + v1.n, password.n - v1.n), e);
-    } else {
-        make_hash(ad, password);
-    }
+    st = set_password(ad, name, password, e);
     if (st == ST_OK)
         ad = map_put(a->admins, name, ad);
     if (ad != NULL)
@@ -174,7 +191,7 @@ static bool was_verified(struct auth *a, struct slice mac)
 
     mutex_lock(&a->lock);
     v = map_get(a->verified, mac);
-    ok = v != NULL && time_wall_ms() < v->until_ms;
+    ok = v != NULL && time_mono_us() < v->until_us;
     mutex_unlock(&a->lock);
     return ok;
 }
@@ -183,7 +200,7 @@ static void remember_verified(struct auth *a, struct slice mac)
 {
     struct verified *v = mem_zalloc(sizeof(*v));
 
-    v->until_ms = time_wall_ms() + VERIFIED_MS;
+    v->until_us = time_mono_us() + (uint64_t)VERIFIED_US;
     mutex_lock(&a->lock);
     if (map_count(a->verified) >= VERIFIED_MAX) {
         map_each(a->verified, free_value, NULL);

@@ -14,7 +14,8 @@ struct auth_user {
 };
 struct auth *auth_new(void);
 void auth_free(struct auth *a);
-/* Clear text or CouchDB's "-pbkdf2:sha256-<dk>,<salt>,<iterations>", "-pbkdf2-<dk>,..". */
+/* Clear text or CouchDB's "-pbkdf2:sha256-<dk>,<salt>,<iterations>" (also sha, sha512),
+ * "-pbkdf2-<dk>,..". */
 enum status auth_add_admin(struct auth *a, struct slice name, struct slice password,
                            struct err *e) MUST_CHECK;
 bool auth_has_admin(const struct auth *a);

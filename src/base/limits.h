@@ -13,6 +13,12 @@
 #define LIMIT_KEYS               10000        /* 400: keys of _all_docs, _bulk_get, ... */
 #define LIMIT_BULK_DOCS          10000        /* 413 */
 #define LIMIT_CHANGES_TIMEOUT_MS 60000
+#define LIMIT_DRAIN_BYTES        (256u << 20) /* read and dropped, so that a 413 can be read */
+#define LIMIT_HEAD_US            10000000     /* from the first byte to the end of the headers */
+#define LIMIT_IDLE_US            120000000    /* a connection without a request */
+#define LIMIT_BODY_GRACE_US      10000000     /* after it a body must have come at ... */
+#define LIMIT_BODY_BYTES_PER_S   1024         /* ... this average rate */
+#define LIMIT_REQUEST_ID_BYTES   36           /* X-Couch-Request-ID that is taken over */
 
 /* JSON (json/) */
 #define LIMIT_JSON_DEPTH 100         /* 400 */

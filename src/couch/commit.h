@@ -38,8 +38,7 @@ struct commit_op {
     uint32_t revs_limit;  /* COMMIT_DB_PROPS */
     struct slice security;
     /* results */
-    enum status
-        st; /* ST_CONFLICT, ST_EXISTS (create), ST_NOT_FOUND (db dropped), ST_NO_SPACE, ... */
+    enum status st; /* ST_CONFLICT, ST_EXISTS (create), ST_NOT_FOUND (db dropped), ... */
     struct err err;
     uint64_t seq;       /* 0: nothing was written (new_edits=false and already there) */
     struct db *created; /* COMMIT_DB_CREATE: referenced */

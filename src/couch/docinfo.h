@@ -2,8 +2,8 @@
  * of a body. Pure encoding and decoding (docs/format.md "Documents").
  *
  * doc-info ('i' row):  varint seq, varint docnum, flags(1 deleted, 2 conflicts), pointer(20) of the
- *     winner's body, tree (revtree_encode, absolute pointers; the winner's revision is read from
- * it) changes row ('s'):   flags, pointer(20) of the winner's body, varint gen, rev-id flag byte,
+ *     winner's body, tree (revtree_encode, absolute pointers; the winner's revision is in it)
+ * changes row ('s'):   flags, pointer(20) of the winner's body, varint gen, rev-id flag byte,
  *     varint id len, id, varint docnum, docid (the rest)
  * LOG_DOC body:        varint docid len, docid, varint update_seq, varint prev_seq, varint docnum,
  *     varint doc_count, varint del_count, varint external_bytes (of the database, after this op),

@@ -1,7 +1,8 @@
-/* http/exchange.h: one request on its way through the server: what server.c (the sending side, the
- * only one that sees libmicrohttpd besides stream.c) and runner.c (the worker side) share.
+/* http/exchange.h: one request on its way through the server: what server.c (requests), send.c
+ * (answers), runner.c (the worker side), feed.c (streams) and conns.c (slow clients) share.
  *
  * States and who moves them on:
+ *   NEW      request line seen
  *   READING  pool thread collects the body        -> RUNNING (suspended, job pushed)
  *   RUNNING  a worker has it                       -> READY   (runner.c, then resumed)
  *   READY    pool thread queues the answer         -> SENDING
@@ -13,13 +14,13 @@
 #define HTTP_EXCHANGE_H
 #include <stdatomic.h>
 
+#include "base/limits.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "http/request.h"
 #include "http/stream.h"
 
 struct MHD_Connection;
-struct MHD_Response;
 
 enum exchange_state { EX_NEW, EX_READING, EX_RUNNING, EX_READY, EX_SENDING };
 enum feed_state { FEED_IDLE, FEED_READY, FEED_PRODUCING, FEED_ENDED, FEED_FAILED };
@@ -27,6 +28,7 @@ enum feed_state { FEED_IDLE, FEED_READY, FEED_PRODUCING, FEED_ENDED, FEED_FAILED
 struct exchange {
     struct http *http;
     struct MHD_Connection *conn;
+    struct client *client;
     struct job job;
     struct request rq;
     struct reply rp;
@@ -34,7 +36,10 @@ struct exchange {
     enum exchange_state state;
     struct buf body;
     size_t counted; /* bytes of LIMIT_INFLIGHT_BYTES that are ours */
-    char request_id[11];
+    size_t drained; /* bytes read after the request was refused */
+    char request_id[LIMIT_REQUEST_ID_BYTES + 1];
+    uint64_t body_began_us;
+    uint64_t body_us; /* how long the body took to come */
     struct err early; /* refused before the body was read */
     enum status early_st;
     /* streaming */
@@ -57,18 +62,20 @@ struct http {
     struct MHD_Daemon *daemon;
     struct services svc;
     struct pool *pool;
-    struct pool
-        *slow_pool; /* searches: they may wait for an index, others must not wait for them */
+    struct pool *slow_pool; /* searches: may wait for an index, others must not wait for them */
     _Atomic size_t inflight;
     _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
     _Atomic int stopping;
     struct timers *timers;
+    struct conns *conns;
 };
 
 /* runner.c: parse, route, authorise, handle; called through the job. */
 void exchange_run(struct job *j);
-/* server.c: the worker is done with it (state READY, or a piece is made): back to the pool. */
+/* send.c: the worker is done with it (state READY, or a piece is made): back to the pool. */
 void exchange_resume(struct exchange *x);
+/* send.c: queues x->rp. false: the connection is to be closed. Pool thread. */
+bool exchange_send(struct exchange *x);
 
 /* feed.c: a stream's pieces and its waits. */
 void feed_wait(struct exchange *x); /* connection suspended: make, or wait for, the next piece */
@@ -77,4 +84,23 @@ enum status feed_piece(struct exchange *x, struct err *e) MUST_CHECK;
 struct timers *timers_new(void);
 void timers_stop(struct timers *t);     /* joins its thread, frees */
 void timers_fire_all(struct timers *t); /* the server stops: every feed ends now */
+
+/* conns.c: the connections, and the thread that cuts off clients that dribble. */
+enum client_phase {
+    CLIENT_IDLE, /* no request under way */
+    CLIENT_HEAD, /* a new connection, or a request line without the end of its headers */
+    CLIENT_BODY,
+    CLIENT_BUSY /* it waits for us, or takes its answer */
+};
+struct client;
+struct conns *conns_new(void);
+void conns_stop(struct conns *c); /* joins its thread, frees; every client was closed */
+struct client *conns_open(struct conns *c, int fd);
+void conns_close(struct conns *c, struct client *cl); /* before the socket is closed */
+void conns_cut_all(struct conns *c); /* shuts every socket down: the server stops */
+void client_phase(struct client *cl, enum client_phase phase);
+void client_got(struct client *cl, size_t body_bytes);
+int client_fd(const struct client *cl);
+/* Whether a client that is `age_us` in this phase, of which it sent `bytes` of a body, is to go. */
+bool client_too_slow(enum client_phase phase, uint64_t age_us, uint64_t bytes);
 #endif

@@ -7,7 +7,7 @@
  * The timer touches a feed under its lock, which the job takes to leave the heap; the committer's
  * wake sets `woken` as its last act, and the job waits for that if it could not cancel the waiter.
  */
-#include <microhttpd.h>
+#include <errno.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -114,13 +114,13 @@ static void on_write(struct db_waiter *w)
 }
 
 /* A suspended connection is not polled: a client that went away shows only here. */
-static bool peer_is_gone(struct exchange *x)
+static bool peer_is_gone(const struct exchange *x)
 {
-    const union MHD_ConnectionInfo *ci =
-        MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    ssize_t n;
     char c;
 
-    return ci != NULL && recv(ci->connect_fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    n = recv(client_fd(x->client), &c, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 static void timer_due_locked(struct timers *t, struct exchange *x, uint64_t now)

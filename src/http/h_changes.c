@@ -50,7 +50,10 @@ static enum status parse_since(struct request *rq, struct changes_feed *f)
         v = rq_param(rq, "last-event-id");
     if (v == NULL)
         return ST_OK;
-    return seq_parse(f->db, *v, &f->opts.since, &rq->err);
+    if (seq_parse(f->db, *v, &f->opts.since, &rq->err) != ST_OK)
+        return err_set(&rq->err, ST_BAD_REQUEST,
+                       "Malformed sequence supplied in 'since' parameter.");
+    return ST_OK;
 }
 
 static enum status parse_times(struct request *rq, struct changes_feed *f)

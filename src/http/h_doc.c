@@ -126,15 +126,6 @@ static enum status get_local(struct request *rq, struct reply *rp, struct db *db
     return ST_OK;
 }
 
-static bool etag_matches(struct request *rq, struct slice rev)
-{
-    struct slice v = slice_trim(rq_header(rq, "If-None-Match"));
-
-    if (v.n > 2 && v.p[0] == 'W' && v.p[1] == '/')
-        v = slice_of(v.p + 2, v.n - 2);
-    return v.n == rev.n + 2 && v.p[0] == '"' && memcmp(v.p + 1, rev.p, rev.n) == 0;
-}
-
 /* GET /{db}/{docid} */
 enum status h_doc_get(struct request *rq, struct reply *rp)
 {
@@ -153,7 +144,7 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
         return get_open_revs(rq, rp, db, &o);
     TRY(doc_find(db, rq_arg(rq, "docid"), o.rev, rq->arena, &info, &node, &rq->err));
     rev = rev_text(rq->arena, &info.tree.nodes[node].rev);
-    if (o.plain && etag_matches(rq, rev)) {
+    if (o.plain && rq_none_match(rq, rev)) {
         reply_etag(rp, rev);
         rp->code = 304;
         return ST_OK;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "http/stream.h"
 
 static const struct {
@@ -57,6 +58,40 @@ void reply_fini(struct reply *rp)
     if (rp->stream != NULL)
         rp->stream->free(rp->stream);
     rp->stream = NULL;
+}
+
+/* "type/subtype;q=.." at the head of *rest, which moves behind the comma. */
+static struct slice next_range(struct slice *rest, bool *refused)
+{
+    const char *comma = memchr(rest->p, ',', rest->n), *semi;
+    struct slice item = {rest->p, comma != NULL ? (size_t)(comma - rest->p) : rest->n};
+    struct slice q;
+
+    *rest = comma != NULL ? slice_of(comma + 1, rest->n - item.n - 1) : slice_of(NULL, 0);
+    semi = item.n != 0 ? memchr(item.p, ';', item.n) : NULL;
+    *refused = false;
+    if (semi != NULL) {
+        q = slice_trim(slice_of(semi + 1, (size_t)(item.p + item.n - semi - 1)));
+        *refused = slice_eq(q, SLICE_LIT("q=0")) || slice_eq(q, SLICE_LIT("q=0.0"));
+        item.n = (size_t)(semi - item.p);
+    }
+    return slice_trim(item);
+}
+
+bool reply_accepts_json(struct slice accept)
+{
+    if (slice_trim(accept).n == 0)
+        return true;
+    while (accept.n != 0) {
+        bool refused;
+        struct slice r = next_range(&accept, &refused);
+
+        if (!refused &&
+            (slice_ieq(r, SLICE_LIT("*/*")) || slice_ieq(r, SLICE_LIT("application/*")) ||
+             slice_ieq(r, SLICE_LIT("application/json"))))
+            return true;
+    }
+    return false;
 }
 
 void reply_header(struct reply *rp, const char *name, struct slice value)

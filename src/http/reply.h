@@ -31,6 +31,8 @@ void reply_body(struct reply *rp, unsigned code);
 void reply_ok(struct reply *rp, unsigned code); /* {"ok":true} */
 /* {"error","reason"}: what every failed handler ends in. */
 void reply_error(struct reply *rp, enum status st, const struct err *e);
+/* The value of an Accept header (p == NULL: none): does it take application/json? */
+bool reply_accepts_json(struct slice accept);
 unsigned status_code(enum status st);
 const char *status_word(enum status st);
 /* {"error":..,"reason":..} members for a row of _bulk_docs. */

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "base/gzip.h"
+#include "base/limits.h"
 #include "base/text.h"
 
 struct slice rq_arg(const struct request *rq, const char *name)
@@ -64,10 +66,52 @@ enum status rq_json_param(struct request *rq, const char *name, const struct jso
     return ST_OK;
 }
 
+bool rq_none_match(const struct request *rq, struct slice tag)
+{
+    struct slice rest = rq_header(rq, "If-None-Match");
+
+    while (rest.n != 0) {
+        const char *comma = memchr(rest.p, ',', rest.n);
+        size_t n = comma != NULL ? (size_t)(comma - rest.p) : rest.n;
+        struct slice v = slice_trim(slice_of(rest.p, n));
+
+        rest = comma != NULL ? slice_of(comma + 1, rest.n - n - 1) : slice_of(NULL, 0);
+        if (slice_eq(v, SLICE_LIT("*")))
+            return true;
+        if (slice_starts(v, SLICE_LIT("W/")))
+            v = slice_of(v.p + 2, v.n - 2);
+        if (v.n == tag.n + 2 && v.p[0] == '"' && v.p[v.n - 1] == '"' &&
+            memcmp(v.p + 1, tag.p, tag.n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A0.8: JSON may come compressed. What it grows to is bounded like a plain body. */
+static enum status inflate_body(struct request *rq)
+{
+    struct slice enc = rq_header(rq, "Content-Encoding");
+    struct buf plain;
+    bool ok;
+
+    if (enc.n == 0 || slice_ieq(enc, SLICE_LIT("identity")))
+        return ST_OK;
+    if (!slice_ieq(enc, SLICE_LIT("gzip")))
+        return err_set(&rq->err, ST_MEDIA_TYPE, "Content-Encoding must be gzip or identity");
+    buf_init(&plain, LIMIT_REQUEST_BYTES);
+    ok = gzip_inflate(rq->body, LIMIT_REQUEST_BYTES, &plain) && buf_ok(&plain);
+    if (ok)
+        rq->body = arena_dup(rq->arena, buf_slice(&plain));
+    buf_free(&plain);
+    return ok ? ST_OK : err_set(&rq->err, ST_BAD_REQUEST, "the gzip body is damaged or too large");
+}
+
 enum status rq_json(struct request *rq, const struct json **out)
 {
-    if (rq->body_json_ == NULL)
+    if (rq->body_json_ == NULL) {
+        TRY(inflate_body(rq));
         TRY(json_parse(rq->arena, rq->body, &rq->body_json_, &rq->err));
+    }
     *out = rq->body_json_;
     return ST_OK;
 }

@@ -10,6 +10,7 @@
 #include "json/json.h"
 
 enum method {
+    M_UNKNOWN = 0,
     M_GET = 1,
     M_HEAD = 2,
     M_POST = 4,
@@ -37,8 +38,8 @@ typedef enum status (*handler_fn)(struct request *rq, struct reply *rp);
 
 struct route {
     unsigned methods; /* of enum method; HEAD goes with GET */
-    const char
-        *pattern; /* "/{db}/_bulk_docs"; "{docid}" takes "_design/x" as one, "{att*}" the rest */
+    /* "/{db}/_bulk_docs"; "{docid}" takes "_design/x" as one, "{att*}" the rest. */
+    const char *pattern;
     handler_fn handler;
     enum need need;
     bool json_body; /* a POST must say application/json (A0.7) */
@@ -67,13 +68,17 @@ struct request {
     enum status (*launch)(struct request *rq, struct err *e);
     handler_fn next;
     struct commit_batch batch;
-    void *scratch; /* from the first step to the next */
+    uint64_t range_of; /* with ST_RANGE: the length for Content-Range */
+    void *scratch;     /* from the first step to the next */
 };
 
 struct slice rq_arg(const struct request *rq, const char *name); /* empty when not in the pattern */
 const struct slice *rq_param(const struct request *rq,
                              const char *name);                     /* last one; NULL absent */
 struct slice rq_header(const struct request *rq, const char *name); /* p == NULL when absent */
+
+/* Whether If-None-Match names this tag (without its quotes): a list, weak tags and "*" count. */
+bool rq_none_match(const struct request *rq, struct slice tag);
 
 /* ---- typed parameters: absent leaves *out alone; ST_BAD_REQUEST query_parse_error ---- */
 enum status rq_bool(struct request *rq, const char *name, bool *out) MUST_CHECK;

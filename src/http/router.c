@@ -30,17 +30,20 @@ static struct slice cut(struct slice *rest, char sep)
     return head;
 }
 
-/* "_design/x" and "_local/x" are one document id although a raw slash parts them. */
+/* "_design/x" and "_local/x" are one document id although a raw slash parts them; so is the
+ * design document in "_index/_design/x/...". */
 static void join_special(struct request *rq)
 {
     struct slice *s = rq->seg;
+    uint32_t at = rq->nseg > 1 && slice_eq(s[1], SLICE_LIT("_index")) ? 2 : 1;
 
-    if (rq->nseg < 3 || s[2].n == 0)
+    if (rq->nseg < at + 2 || s[at + 1].n == 0)
         return;
-    if (!slice_eq(s[1], SLICE_LIT("_design")) && !slice_eq(s[1], SLICE_LIT("_local")))
+    if (!slice_eq(s[at], SLICE_LIT("_design")) && !slice_eq(s[at], SLICE_LIT("_local")))
         return;
-    s[1] = arena_printf(rq->arena, "%.*s/%.*s", (int)s[1].n, s[1].p, (int)s[2].n, s[2].p);
-    for (uint32_t i = 2; i + 1 < rq->nseg; i++)
+    s[at] =
+        arena_printf(rq->arena, "%.*s/%.*s", (int)s[at].n, s[at].p, (int)s[at + 1].n, s[at + 1].p);
+    for (uint32_t i = at + 1; i + 1 < rq->nseg; i++)
         s[i] = s[i + 1];
     rq->nseg--;
 }
@@ -130,7 +133,9 @@ static bool may_be_db(struct slice s)
 /* Endpoints of a database start with '_', so that no method on them falls through to documents. */
 static bool may_be_docid(struct slice s)
 {
-    return s.n == 0 || s.p[0] != '_' || slice_starts(s, SLICE_LIT("_design/")) ||
+    if (s.n == 0)
+        return false;
+    return s.p[0] != '_' || slice_starts(s, SLICE_LIT("_design/")) ||
            slice_starts(s, SLICE_LIT("_local/"));
 }
 

@@ -7,6 +7,9 @@
 #include "http/exchange.h"
 #include "http/router.h"
 
+/* A piece is about LIMIT_STREAM_CHUNK, but one row may be a document with its attachments. */
+enum { PIECE_MAX = 4 * LIMIT_REQUEST_BYTES };
+
 static void finish(struct exchange *x)
 {
     x->state = EX_READY;
@@ -21,6 +24,9 @@ static void fail(struct exchange *x, enum status st)
     reply_init(&x->rp, x->rq.arena);
     if (st == ST_METHOD)
         reply_header(&x->rp, "Allow", router_allow(&x->rq));
+    if (st == ST_RANGE)
+        reply_header(&x->rp, "Content-Range",
+                     arena_printf(x->rq.arena, "bytes */%llu", (unsigned long long)x->rq.range_of));
     if (st == ST_UNAVAILABLE)
         reply_header(&x->rp, "Retry-After", SLICE_LIT("1"));
     if (st == ST_UNAUTHORIZED && rq_header(&x->rq, "X-CouchDB-WWW-Authenticate").p != NULL)
@@ -32,12 +38,12 @@ static void fail(struct exchange *x, enum status st)
 static enum status first_piece(struct exchange *x)
 {
     if (x->piece.max == 0)
-        buf_init(&x->piece, LIMIT_REQUEST_BYTES);
+        buf_init(&x->piece, PIECE_MAX);
     TRY(feed_piece(x, &x->rq.err));
     if (x->next == STREAM_DONE) {
         buf_free(&x->rp.body);
         x->rp.body = x->piece;
-        buf_init(&x->piece, LIMIT_REQUEST_BYTES);
+        buf_init(&x->piece, PIECE_MAX);
         x->rp.stream->free(x->rp.stream);
         x->rp.stream = NULL;
         return ST_OK;

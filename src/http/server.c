@@ -1,5 +1,5 @@
-/* http/server.c: libmicrohttpd's side: connections, bodies, suspending and answering. With stream
- * pieces (content_reader) it is all that the pool threads ever run: no disk, no locks of others.
+/* http/server.c: libmicrohttpd's side: connections, requests and their bodies, start and stop. With
+ * send.c it is all that the pool threads ever run: no disk, no locks of others.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -17,25 +17,28 @@
 #include "base/time.h"
 #include "http/exchange.h"
 
-/* ---- beginning and end of an exchange ---- */
+enum { STOP_GRACE_MS = 15000 };
+
+/* ---- beginning and end ---- */
 
 /* Called with the raw request target before anything of it is interpreted. */
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
+    const union MHD_ConnectionInfo *ci =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct http *h = cls;
     struct exchange *x = mem_zalloc(sizeof(*x));
-    unsigned char rnd[5];
 
     x->http = h;
     x->conn = conn;
+    x->client = ci->socket_context;
     x->rq.arena = arena_new();
     x->rq.svc = &h->svc;
     x->rq.conn = conn;
     x->uri = arena_dup(x->rq.arena, slice_of(uri, strlen(uri)));
     buf_init(&x->body, LIMIT_REQUEST_BYTES);
     atomic_fetch_add(&h->open, 1);
-    random_bytes(rnd, sizeof(rnd));
-    hex_encode(rnd, sizeof(rnd), x->request_id);
+    client_phase(x->client, CLIENT_HEAD);
     return x;
 }
 
@@ -43,12 +46,14 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
                          enum MHD_RequestTerminationCode code)
 {
     struct exchange *x = *con_cls;
+    struct http *h;
 
     (void)cls, (void)conn, (void)code;
     if (x == NULL)
         return;
-    atomic_fetch_sub(&x->http->inflight, x->counted);
-    atomic_fetch_sub(&x->http->open, 1);
+    h = x->http;
+    client_phase(x->client, CLIENT_IDLE);
+    atomic_fetch_sub(&h->inflight, x->counted);
     buf_free(&x->body);
     buf_free(&x->piece);
     if (x->rp.arena != NULL)
@@ -56,6 +61,22 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
     arena_free(x->rq.arena);
     mem_free(x);
     *con_cls = NULL;
+    atomic_fetch_sub(&h->open, 1); /* last: http_stop waits for it, then the store is closed */
+}
+
+static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    const union MHD_ConnectionInfo *ci =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct http *h = cls;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_context = conns_open(h->conns, ci->connect_fd);
+    } else {
+        conns_close(h->conns, *socket_context);
+        *socket_context = NULL;
+    }
 }
 
 /* We decode ourselves: libmicrohttpd would turn %2F into a slash and end strings at %00. */
@@ -65,132 +86,70 @@ static size_t leave_escaped(void *cls, struct MHD_Connection *conn, char *s)
     return strlen(s);
 }
 
-/* ---- answering ---- */
-
-static void add_headers(struct MHD_Response *r, const struct exchange *x)
-{
-    const struct reply *rp = &x->rp;
-
-    MHD_add_response_header(r, "Server", "Divan");
-    MHD_add_response_header(r, "X-Couch-Request-ID", x->request_id);
-    MHD_add_response_header(r, "Cache-Control", "must-revalidate");
-    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (rp->code != 304)
-        MHD_add_response_header(r, "Content-Type",
-                                rp->content_type != NULL ? rp->content_type : "application/json");
-    for (const struct reply_header *h = rp->headers; h != NULL; h = h->next)
-        MHD_add_response_header(r, h->name, h->value);
-}
-
-static ssize_t content_reader(void *cls, uint64_t pos, char *out, size_t max)
-{
-    struct exchange *x = cls;
-    size_t left;
-
-    (void)pos;
-    switch (atomic_load(&x->feed)) {
-    case FEED_READY:
-        left = x->piece.n - x->piece_off;
-        if (left > max)
-            left = max;
-        memcpy(out, x->piece.p + x->piece_off, left);
-        x->piece_off += left;
-        if (x->piece_off == x->piece.n)
-            atomic_store(&x->feed, FEED_IDLE);
-        return (ssize_t)left;
-    case FEED_IDLE:
-        if (x->next == STREAM_DONE)
-            return MHD_CONTENT_READER_END_OF_STREAM;
-        atomic_store(&x->feed, FEED_PRODUCING);
-        MHD_suspend_connection(x->conn);
-        feed_wait(x);
-        return 0;
-    case FEED_FAILED:
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    default:
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    }
-}
-
-static struct MHD_Response *make_response(struct exchange *x)
-{
-    struct reply *rp = &x->rp;
-    char *bytes;
-    size_t n = 0;
-
-    if (rp->stream != NULL)
-        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIMIT_STREAM_CHUNK / 2,
-                                                 content_reader, x, NULL);
-    bytes = buf_take(&rp->body, &n);
-    return MHD_create_response_from_buffer(n, bytes,
-                                           n != 0 ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
-}
+/* ---- reading ---- */
 
 static enum MHD_Result send_reply(struct exchange *x)
 {
-    struct MHD_Response *r = make_response(x);
-    enum MHD_Result ok;
-
-    if (r == NULL)
-        return MHD_NO;
-    add_headers(r, x);
-    x->state = EX_SENDING;
-    ok = MHD_queue_response(x->conn, x->rp.code, r);
-    MHD_destroy_response(r);
-    return ok;
+    return exchange_send(x) ? MHD_YES : MHD_NO;
 }
 
-static enum MHD_Result refuse(struct exchange *x, enum status st)
+static enum MHD_Result refuse(struct exchange *x)
 {
+    client_phase(x->client, CLIENT_BUSY);
     reply_init(&x->rp, x->rq.arena);
-    reply_error(&x->rp, st, &x->early);
+    reply_error(&x->rp, x->early_st, &x->early);
     reply_header(&x->rp, "Connection", SLICE_LIT("close"));
+    if (x->early_st == ST_UNAVAILABLE)
+        reply_header(&x->rp, "Retry-After", SLICE_LIT("1"));
     return send_reply(x);
 }
 
-void exchange_resume(struct exchange *x)
+/* What can be refused from the head alone. */
+static enum status check_head(struct exchange *x, uint64_t *body_n)
 {
-    MHD_resume_connection(x->conn);
-}
+    struct slice len = rq_header(&x->rq, "Content-Length");
+    struct slice te = rq_header(&x->rq, "Transfer-Encoding");
 
-/* ---- reading ---- */
-
-/* What can be refused from the head alone is, before a body is taken in. */
-static enum status check_head(struct exchange *x)
-{
-    const char *len = MHD_lookup_connection_value(x->conn, MHD_HEADER_KIND, "Content-Length");
-    const char *te = MHD_lookup_connection_value(x->conn, MHD_HEADER_KIND, "Transfer-Encoding");
-    uint64_t n = 0;
-
+    *body_n = 0;
     if (x->uri.n > LIMIT_URI_BYTES)
         return err_set(&x->early, ST_URI_TOO_LONG, "URI longer than %d bytes", LIMIT_URI_BYTES);
-    if (len != NULL && te != NULL)
+    if (len.p != NULL && te.p != NULL)
         return err_set(&x->early, ST_BAD_REQUEST, "Content-Length and Transfer-Encoding together");
-    if (len != NULL && !parse_u64(slice_str(len), &n))
+    if (len.p != NULL && !parse_u64(len, body_n))
         return err_set(&x->early, ST_BAD_REQUEST, "Content-Length is not a number");
-    if (n > LIMIT_REQUEST_BYTES)
+    if (*body_n > LIMIT_REQUEST_BYTES)
         return err_set(&x->early, ST_TOO_LARGE, "the request entity is too large");
     if (atomic_load(&x->http->stopping))
         return err_set(&x->early, ST_UNAVAILABLE, "the server is stopping");
-    buf_reserve(&x->body, (size_t)n < (1u << 20) ? (size_t)n : 1u << 20);
     return ST_OK;
 }
 
-static void take_body(struct exchange *x, const char *data, size_t n)
+/* An answer before the body ends in a closed connection, and one with unread bytes in it is reset:
+ * the client may never see the answer. So a body that is already on its way is read and dropped,
+ * if it is not absurd; a client that waits for "100 Continue" has not sent it yet. */
+static bool must_drain(const struct exchange *x, uint64_t body_n)
 {
-    if (x->early_st != ST_OK)
-        return; /* drained, so that the connection can be answered */
-    x->counted += n;
-    if (atomic_fetch_add(&x->http->inflight, n) + n > LIMIT_INFLIGHT_BYTES) {
-        x->early_st = err_set(&x->early, ST_UNAVAILABLE, "too many requests in memory");
-        return;
-    }
-    buf_append(&x->body, data, n);
-    if (!buf_ok(&x->body))
-        x->early_st = err_set(&x->early, ST_TOO_LARGE, "the request entity is too large");
+    return body_n != 0 && body_n <= LIMIT_DRAIN_BYTES && rq_header(&x->rq, "Expect").n == 0;
 }
 
-static enum method method_of(const char *s)
+static void take_request_id(struct exchange *x)
+{
+    struct slice id = rq_header(&x->rq, "X-Couch-Request-ID");
+    unsigned char rnd[5];
+    size_t i = 0;
+
+    while (i < id.n && (id.p[i] == '-' || id.p[i] == '_' || (id.p[i] >= '0' && id.p[i] <= '9') ||
+                        ((id.p[i] | 32) >= 'a' && (id.p[i] | 32) <= 'z')))
+        i++;
+    if (id.n != 0 && id.n <= LIMIT_REQUEST_ID_BYTES && i == id.n) {
+        memcpy(x->request_id, id.p, id.n);
+        return;
+    }
+    random_bytes(rnd, sizeof(rnd));
+    hex_encode(rnd, sizeof(rnd), x->request_id);
+}
+
+static enum method method_of(struct slice s)
 {
     static const struct {
         const char *name;
@@ -199,9 +158,78 @@ static enum method method_of(const char *s)
                {"DELETE", M_DELETE}, {"COPY", M_COPY}, {"OPTIONS", M_OPTIONS}};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (strcmp(all[i].name, s) == 0)
+        if (slice_eq(slice_str(all[i].name), s))
             return all[i].m;
-    return 0;
+    return M_UNKNOWN;
+}
+
+/* A POST may say that it means another method (A0.1); not HEAD, whose answer has no body. */
+static enum method real_method(const struct exchange *x, const char *method)
+{
+    enum method m = method_of(slice_str(method)), other;
+    struct slice v = rq_header(&x->rq, "X-HTTP-Method-Override");
+
+    if (m != M_POST || v.n == 0)
+        return m;
+    other = method_of(v);
+    return other == M_HEAD || other == M_OPTIONS ? M_POST : other;
+}
+
+static enum MHD_Result begin(struct exchange *x, const char *method)
+{
+    uint64_t body_n;
+
+    take_request_id(x);
+    x->rq.method = real_method(x, method);
+    x->early_st = check_head(x, &body_n);
+    if (x->early_st != ST_OK && !must_drain(x, body_n))
+        return refuse(x);
+    if (x->early_st == ST_OK)
+        buf_reserve(&x->body, body_n < (1u << 20) ? (size_t)body_n : 1u << 20);
+    x->body_began_us = time_mono_us();
+    client_phase(x->client, CLIENT_BODY);
+    x->state = EX_READING;
+    return MHD_YES;
+}
+
+static void drop_body(struct exchange *x, enum status st)
+{
+    x->early_st = st;
+    atomic_fetch_sub(&x->http->inflight, x->counted);
+    x->counted = 0;
+    buf_free(&x->body);
+}
+
+static enum MHD_Result take_body(struct exchange *x, const char *data, size_t n)
+{
+    client_got(x->client, n);
+    if (x->early_st != ST_OK) {
+        x->drained += n;
+        return x->drained <= LIMIT_DRAIN_BYTES ? MHD_YES : MHD_NO;
+    }
+    x->counted += n;
+    if (atomic_fetch_add(&x->http->inflight, n) + n > LIMIT_INFLIGHT_BYTES) {
+        drop_body(x, err_set(&x->early, ST_UNAVAILABLE, "too many requests in memory"));
+        return MHD_YES;
+    }
+    buf_append(&x->body, data, n);
+    if (!buf_ok(&x->body))
+        drop_body(x, err_set(&x->early, ST_TOO_LARGE, "the request entity is too large"));
+    return MHD_YES;
+}
+
+static enum MHD_Result hand_over(struct exchange *x)
+{
+    if (x->early_st != ST_OK)
+        return refuse(x);
+    client_phase(x->client, CLIENT_BUSY);
+    x->body_us = time_mono_us() - x->body_began_us;
+    x->state = EX_RUNNING;
+    x->rq.body = buf_slice(&x->body);
+    x->job.run = exchange_run;
+    MHD_suspend_connection(x->conn);
+    pool_push(x->http->pool, &x->job);
+    return MHD_YES;
 }
 
 /* WRITE PATH 1/8: bytes to a request; the body is bounded. Called by libmicrohttpd for the head,
@@ -211,36 +239,27 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
                                   size_t *upload_n, void **con_cls)
 {
     struct exchange *x = *con_cls;
+    enum MHD_Result result;
 
     (void)cls, (void)conn, (void)url, (void)version;
     if (x == NULL)
         return MHD_NO;
-    if (x->state == EX_NEW) {
-        x->rq.method = method_of(method);
-        x->early_st = check_head(x);
-        if (x->early_st != ST_OK)
-            return refuse(x, x->early_st);
-        x->state = EX_READING;
-        return MHD_YES;
-    }
-    if (x->state == EX_READING && *upload_n != 0) {
-        take_body(x, upload, *upload_n);
+    switch (x->state) {
+    case EX_NEW:
+        return begin(x, method);
+    case EX_READING:
+        if (*upload_n == 0)
+            return hand_over(x);
+        result = take_body(x, upload, *upload_n);
         *upload_n = 0;
-        return MHD_YES;
-    }
-    if (x->state == EX_READING) {
-        if (x->early_st != ST_OK)
-            return refuse(x, x->early_st);
-        x->state = EX_RUNNING;
-        x->rq.body = buf_slice(&x->body);
-        x->job.run = exchange_run;
-        MHD_suspend_connection(conn);
-        pool_push(x->http->pool, &x->job);
-        return MHD_YES;
-    }
-    if (x->state == EX_READY)
+        return result;
+    case EX_READY:
         return send_reply(x);
-    return MHD_YES;
+    case EX_RUNNING:
+    case EX_SENDING:
+        return MHD_YES;
+    }
+    return MHD_NO;
 }
 
 /* ---- headers for the handlers ---- */
@@ -308,11 +327,20 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
         flags, opt->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR,
         (struct sockaddr *)(void *)sa, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, h, MHD_OPTION_THREAD_POOL_SIZE, threads,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_CONNECTIONS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, 120u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 512u,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped,
+        h, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)LIMIT_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(LIMIT_IDLE_US / 1000000),
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, 512u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+}
+
+/* The daemon is gone, or never was. */
+static void free_http(struct http *h)
+{
+    timers_stop(h->timers);
+    conns_stop(h->conns);
+    mem_free(h);
 }
 
 enum status http_start(const struct http_options *opt, struct http **out, struct err *e)
@@ -326,12 +354,12 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     h->pool = pool_new("worker", opt->workers != 0 ? opt->workers : clamp(2 * cores(), 4, 16));
     h->slow_pool = pool_new("search", clamp(2 * cores(), 4, 16));
     h->timers = timers_new();
+    h->conns = conns_new();
     h->daemon = start_daemon(h, opt, &sa);
     if (h->daemon == NULL) {
-        timers_stop(h->timers);
-        pool_stop(h->pool);
         pool_stop(h->slow_pool);
-        mem_free(h);
+        pool_stop(h->pool);
+        free_http(h);
         return err_set(e, ST_IO, "cannot listen on %s port %u (is it in use?)", opt->bind,
                        (unsigned)opt->port);
     }
@@ -339,8 +367,17 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     return ST_OK;
 }
 
-/* Suspended connections must all be resumed before libmicrohttpd may be stopped, so feeds are told
- * to end and what is in flight is waited for; new requests get 503 meanwhile. */
+static bool all_done(struct http *h, unsigned ms)
+{
+    for (; ms != 0 && atomic_load(&h->open) != 0; ms--)
+        time_sleep_us(1000);
+    return atomic_load(&h->open) == 0;
+}
+
+/* A suspended connection must be resumed before libmicrohttpd may be stopped, and a worker must
+ * not get a job after its pool is gone. So nothing is freed before every request has ended: feeds
+ * are told to end; what is in flight has a while to finish; then sockets are shut, which ends every
+ * request that waits for its client, and the rest is work of ours that comes to an end. */
 void http_stop(struct http *h)
 {
     MHD_socket fd;
@@ -349,18 +386,17 @@ void http_stop(struct http *h)
         return;
     atomic_store(&h->stopping, 1);
     fd = MHD_quiesce_daemon(h->daemon);
-    for (unsigned i = 0; i < 15000 && atomic_load(&h->open) != 0; i++) {
-        timers_fire_all(h->timers);
-        time_sleep_us(1000);
-    }
-    if (atomic_load(&h->open) != 0)
+    timers_fire_all(h->timers);
+    if (!all_done(h, STOP_GRACE_MS)) {
         log_warn("http: %u requests did not finish in time", atomic_load(&h->open));
+        conns_cut_all(h->conns);
+        while (!all_done(h, STOP_GRACE_MS))
+            log_warn("http: still waiting for %u requests", atomic_load(&h->open));
+    }
     pool_stop(h->slow_pool);
     pool_stop(h->pool);
-    timers_fire_all(h->timers);
     MHD_stop_daemon(h->daemon);
     if (fd != MHD_INVALID_SOCKET)
         (void)close(fd);
-    timers_stop(h->timers);
-    mem_free(h);
+    free_http(h);
 }

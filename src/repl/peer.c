@@ -6,7 +6,6 @@
 
 #include <curl/curl.h>
 #include <netinet/in.h>
-#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -51,14 +50,16 @@ static enum status split_userinfo(struct arena *a, struct slice url, struct peer
         return bad_url(e);
     host += 2;
     end = memchr(host, '/', (size_t)(url.p + url.n - host));
-    if (end == NULL)
+    if (end == NULL || end == host)
         return bad_url(e);
-    at = memchr(host, '@', (size_t)(end - host));
+    at = memrchr(host, '@', (size_t)(end - host)); /* the last: a password may hold one */
     out->url = url;
     if (at == NULL)
         return ST_OK;
+    if (at + 1 == end)
+        return bad_url(e);
     pair = slice_of(host, (size_t)(at - host));
-    colon = memchr(pair.p, ':', pair.n);
+    colon = pair.n != 0 ? memchr(pair.p, ':', pair.n) : NULL;
     if (!percent_decode(a, slice_of(pair.p, colon != NULL ? (size_t)(colon - pair.p) : pair.n),
                         false, &out->user) ||
         (colon != NULL &&
@@ -83,6 +84,14 @@ static enum status parse_auth(const struct json *v, struct peer_addr *out, struc
     return ST_OK;
 }
 
+static bool has_control(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
 static enum status check_headers(const struct json *headers, struct err *e)
 {
     if (headers == NULL)
@@ -90,9 +99,10 @@ static enum status check_headers(const struct json *headers, struct err *e)
     if (headers->type != JSON_OBJECT)
         return err_set(e, ST_BAD_REQUEST, "headers must be an object");
     for (const struct json *h = headers->first; h != NULL; h = h->next)
-        for (size_t i = 0; i < (h->type == JSON_STRING ? h->text.n : 1); i++)
-            if (h->type != JSON_STRING || (unsigned char)h->text.p[i] < ' ')
-                return err_set(e, ST_BAD_REQUEST, "headers must be strings without control bytes");
+        if (h->type != JSON_STRING || has_control(h->text) || h->key.n == 0 ||
+            has_control(h->key) || memchr(h->key.p, ':', h->key.n) != NULL ||
+            memchr(h->key.p, ' ', h->key.n) != NULL)
+            return err_set(e, ST_BAD_REQUEST, "headers must be strings without control bytes");
     return ST_OK;
 }
 
@@ -104,6 +114,10 @@ enum status peer_addr_parse(struct arena *a, const struct json *v, struct peer_a
     *out = (struct peer_addr){0};
     if (!json_is(url, JSON_STRING) || (!slice_starts(url->text, SLICE_LIT("http://")) &&
                                        !slice_starts(url->text, SLICE_LIT("https://"))))
+        return bad_url(e);
+    if (has_control(url->text) || memchr(url->text.p, '?', url->text.n) != NULL ||
+        memchr(url->text.p, '#', url->text.n) != NULL ||
+        memchr(url->text.p, ' ', url->text.n) != NULL)
         return bad_url(e);
     TRY(split_userinfo(a, url->text, out, e));
     while (out->url.n != 0 && out->url.p[out->url.n - 1] == '/')
@@ -156,24 +170,37 @@ void peer_wakeup(struct peer *p)
     (void)curl_multi_wakeup(p->multi);
 }
 
+static bool v4_forbidden(uint32_t ip)
+{
+    return ip >> 24 == 0 || ip >> 16 == 0xa9fe || ip >> 28 >= 14;
+}
+
+bool peer_address_forbidden(const struct sockaddr *sa)
+{
+    const struct sockaddr_in *v4 = (const void *)sa;
+    const struct sockaddr_in6 *v6 = (const void *)sa;
+    uint32_t ip;
+
+    if (sa->sa_family == AF_INET)
+        return v4_forbidden(ntohl(v4->sin_addr.s_addr));
+    if (sa->sa_family != AF_INET6)
+        return true;
+    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+        memcpy(&ip, v6->sin6_addr.s6_addr + 12, sizeof(ip));
+        return v4_forbidden(ntohl(ip));
+    }
+    return IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr) || IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) ||
+           IN6_IS_ADDR_MULTICAST(&v6->sin6_addr);
+}
+
 /* Judged after the name was resolved, so that no name can lead to the link-local services of a
  * cloud or to nowhere. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
-    const struct sockaddr_in *v4 = (const void *)&addr->addr;
-    const struct sockaddr_in6 *v6 = (const void *)&addr->addr;
-    uint32_t ip;
-
     (void)arg, (void)purpose;
-    if (addr->family == AF_INET) {
-        ip = ntohl(v4->sin_addr.s_addr);
-        if (ip >> 24 == 0 || ip >> 16 == 0xa9fe || ip >> 28 >= 14)
-            return CURL_SOCKET_BAD;
-    }
-    if (addr->family == AF_INET6 &&
-        (IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) || IN6_IS_ADDR_MULTICAST(&v6->sin6_addr)))
+    if (peer_address_forbidden(&addr->addr))
         return CURL_SOCKET_BAD;
-    return socket(addr->family, addr->socktype, addr->protocol);
+    return socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 }
 
 static size_t on_data(char *data, size_t size, size_t n, void *arg)
@@ -186,20 +213,19 @@ static size_t on_data(char *data, size_t size, size_t n, void *arg)
 
 static void add_headers(struct peer *p, struct fetch *f)
 {
-    char line[1024];
+    struct arena *a;
 
     f->headers = curl_slist_append(f->headers, "Accept: application/json");
     f->headers = curl_slist_append(f->headers, "Content-Type: application/json");
     f->headers = curl_slist_append(f->headers, "Expect:");
     if (p->addr.headers == NULL)
         return;
-    for (const struct json *h = p->addr.headers->first; h != NULL; h = h->next) {
-        int n = snprintf(line, sizeof(line), "%.*s: %.*s", (int)h->key.n, h->key.p, (int)h->text.n,
-                         h->text.p);
-
-        if (n > 0 && (size_t)n < sizeof(line))
-            f->headers = curl_slist_append(f->headers, line);
-    }
+    a = arena_new();
+    for (const struct json *h = p->addr.headers->first; h != NULL; h = h->next)
+        f->headers = curl_slist_append(
+            f->headers,
+            arena_printf(a, "%.*s: %.*s", (int)h->key.n, h->key.p, (int)h->text.n, h->text.p).p);
+    arena_free(a);
 }
 
 static void set_rules(CURL *c)

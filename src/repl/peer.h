@@ -21,6 +21,10 @@ struct peer_addr {
 enum status peer_addr_parse(struct arena *a, const struct json *v, struct peer_addr *out,
                             struct err *e) MUST_CHECK;
 
+/* An address that no replication may call: nowhere, link-local, multicast; also in IPv6 clothes. */
+struct sockaddr;
+bool peer_address_forbidden(const struct sockaddr *sa);
+
 void peer_init(void); /* once, before the first peer and before other threads */
 
 struct peer;

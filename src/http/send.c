@@ -1,0 +1,102 @@
+/* http/send.c: answers on their way out. Runs on libmicrohttpd's pool threads, but for
+ * exchange_resume: no disk, no locks of others.
+ */
+#include <microhttpd.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "http/exchange.h"
+
+static const char *content_type(const struct exchange *x)
+{
+    if (x->rp.content_type != NULL)
+        return x->rp.content_type;
+    return reply_accepts_json(rq_header(&x->rq, "Accept")) ? "application/json"
+                                                           : "text/plain; charset=utf-8";
+}
+
+static void add_headers(struct MHD_Response *r, const struct exchange *x)
+{
+    const struct reply *rp = &x->rp;
+    char ms[24];
+
+    (void)snprintf(ms, sizeof(ms), "%llu", (unsigned long long)(x->body_us / 1000));
+    MHD_add_response_header(r, "Server", "Divan");
+    MHD_add_response_header(r, "X-Couch-Request-ID", x->request_id);
+    MHD_add_response_header(r, "X-CouchDB-Body-Time", ms);
+    MHD_add_response_header(r, "Cache-Control", "must-revalidate");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    if (rp->code != 304)
+        MHD_add_response_header(r, "Content-Type", content_type(x));
+    for (const struct reply_header *h = rp->headers; h != NULL; h = h->next)
+        MHD_add_response_header(r, h->name, h->value);
+}
+
+/* Pieces of a stream: sends what a worker made; when it is sent, the connection is suspended until
+ * the next one is there. After feed_wait x belongs to others. */
+static ssize_t content_reader(void *cls, uint64_t pos, char *out, size_t max)
+{
+    struct exchange *x = cls;
+    size_t left;
+
+    (void)pos;
+    switch ((enum feed_state)atomic_load(&x->feed)) {
+    case FEED_READY:
+        left = x->piece.n - x->piece_off;
+        if (left > max)
+            left = max;
+        memcpy(out, x->piece.p + x->piece_off, left);
+        x->piece_off += left;
+        if (x->piece_off == x->piece.n)
+            atomic_store(&x->feed, FEED_IDLE);
+        return (ssize_t)left;
+    case FEED_IDLE:
+        if (x->next == STREAM_DONE)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        atomic_store(&x->feed, FEED_PRODUCING);
+        MHD_suspend_connection(x->conn);
+        feed_wait(x);
+        return 0;
+    case FEED_PRODUCING: /* not while suspended */
+    case FEED_FAILED:
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    case FEED_ENDED:
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *make_response(struct exchange *x)
+{
+    struct reply *rp = &x->rp;
+    static char none[1];
+    char *bytes;
+    size_t n = 0;
+
+    if (rp->stream != NULL)
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIMIT_STREAM_CHUNK / 2,
+                                                 content_reader, x, NULL);
+    if (rp->body.n == 0)
+        return MHD_create_response_from_buffer(0, none, MHD_RESPMEM_PERSISTENT);
+    bytes = buf_take(&rp->body, &n);
+    return MHD_create_response_from_buffer_with_free_callback(n, bytes, mem_free);
+}
+
+bool exchange_send(struct exchange *x)
+{
+    struct MHD_Response *r = make_response(x);
+    enum MHD_Result ok;
+
+    if (r == NULL)
+        return false;
+    add_headers(r, x);
+    x->state = EX_SENDING;
+    ok = MHD_queue_response(x->conn, x->rp.code, r);
+    MHD_destroy_response(r);
+    return ok == MHD_YES;
+}
+
+void exchange_resume(struct exchange *x)
+{
+    MHD_resume_connection(x->conn);
+}
