@@ -1,4 +1,4 @@
-/* mango/find_explain.c: _explain (couchdb-surface D.5): what find_run would do. Threads: workers. */
+/* mango/find_explain.c: _explain (couchdb-surface D.5): what find_run would do. On workers. */
 #include "mango/find_priv.h"
 
 /* {"ddoc":null,"name":"_all_docs","type":"special","def":{"fields":[{"_id":"asc"}]}} */

@@ -1,4 +1,4 @@
-/* mango/find_plan.c: sort, range of ids, bookmark and warnings of a _find request. Pure; threads: any.
+/* mango/find_plan.c: sort, range of ids, bookmark and warnings of a _find request. Pure.
  *
  * A bookmark is base64url of: version(1), descending(1), crc32c(4) of the two bytes and the id, the
  * id of the last row. Whoever changes one gets invalid_bookmark, not wrong rows.
@@ -34,7 +34,7 @@ static enum status bookmark_read(struct arena *a, struct slice text, struct find
 {
     unsigned char *raw = arena_alloc(a, text.n + 4);
     size_t n = 0;
-    bool ok = text.n <= 2 * LIMIT_DOCID_BYTES && base64url_decode(text, raw, &n) &&
+    bool ok = text.n <= 2 * (size_t)LIMIT_DOCID_BYTES && base64url_decode(text, raw, &n) &&
               n >= BOOKMARK_HEAD && raw[0] == BOOKMARK_VERSION && raw[1] == plan->descending;
 
     if (ok) {

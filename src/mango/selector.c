@@ -148,14 +148,14 @@ static enum status comp_list(struct compile *c, enum sel_op op, const struct jso
     n->kids = arena_array(c->a, list->count, sizeof(struct sel_node *));
     list = json_unpack(c->a, list);
     for (const struct json *v = list->first; v != NULL; v = v->next) {
-        struct sel_node *kid;
+        struct sel_node **kid = &n->kids[n->n];
 
         if (list->type == JSON_OBJECT)
-            TRY(comp_member(c, v, w, &kid));
+            TRY(comp_member(c, v, w, kid));
         else
-            TRY(comp_cond(c, v, w, &kid));
-        if (kid->op != SEL_TRUE || n->op != SEL_AND)
-            n->kids[n->n++] = kid;
+            TRY(comp_cond(c, v, w, kid));
+        if ((*kid)->op != SEL_TRUE || n->op != SEL_AND)
+            n->n++;
     }
     if (n->n == 0)
         n->op = SEL_TRUE; /* all of nothing but what is true */

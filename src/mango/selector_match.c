@@ -1,5 +1,5 @@
-/* mango/selector_match.c: does a document satisfy a selector (couchdb-surface D.3). Comparisons take
- * no memory; the arena serves a path that names an element of a packed array. Threads: any.
+/* mango/selector_match.c: does a document satisfy a selector (couchdb-surface D.3)? Comparisons
+ * take no memory; the arena serves a path that names an element of a packed array. Threads: any.
  */
 #include "base/assert.h"
 #include "mango/selector_priv.h"
