@@ -172,6 +172,16 @@ static enum status read_vector(struct reading *r, const struct json *v)
     return ST_OK;
 }
 
+/* Beside `vector` only: without it the member is as unknown as to CouchDB. */
+static enum status read_vectors(struct reading *r, const struct json *v)
+{
+    bool with;
+
+    TRY(want_bool(r, v, &with));
+    r->rq->no_vectors = !with;
+    return ST_OK;
+}
+
 static const struct {
     const char *name;
     enum status (*read)(struct reading *r, const struct json *v);
@@ -192,6 +202,7 @@ static const struct {
     {"execution_stats", read_stats},
     {"allow_fallback", read_fallback},
     {"vector", read_vector},
+    {"vectors", read_vectors},
 };
 enum { NMEMBERS = sizeof members / sizeof members[0] };
 
@@ -218,5 +229,7 @@ enum status find_request_parse(struct arena *a, const struct json *body, struct 
                         "Missing required key: selector");
     for (const struct json *m = body->first; m != NULL; m = m->next)
         TRY(read_member(&r, m));
+    if (out->vector == NULL && json_get(body, "vectors") != NULL)
+        return err_word(e, ST_BAD_REQUEST, "invalid_key", "Invalid key vectors for this request.");
     return ST_OK;
 }

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "base/time.h"
-#include "vector/find_priv.h"
+#include "vector/vfind_priv.h"
 
-enum status find_load(struct find *f, struct slice id, struct arena *a, const struct json **out,
-                      struct err *e)
+enum status vfind_load(struct vfind *f, struct slice id, struct arena *a, const struct json **out,
+                       struct err *e)
 {
     struct docinfo info;
     struct doc_body body;
@@ -44,7 +44,7 @@ static bool is_path(const struct path *p, const char *name)
     return p->n == 1 && slice_eq(p->seg[0], slice_str(name));
 }
 
-static bool lists_score(const struct find *f)
+static bool lists_score(const struct vfind *f)
 {
     for (uint32_t i = 0; i < f->rq->fields.n; i++)
         if (is_path(&f->rq->fields.paths[i], "_score"))
@@ -53,7 +53,7 @@ static bool lists_score(const struct find *f)
 }
 
 /* Only _id and _score: no document need be read. */
-static bool ids_only(const struct find *f)
+static bool ids_only(const struct vfind *f)
 {
     if (f->rq->fields.n == 0 || f->nsort > 0)
         return false;
@@ -89,7 +89,7 @@ static const struct json *without(struct arena *a,
     return o;
 }
 
-static const struct json *hide_vectors(const struct find *f, const struct json *doc)
+static const struct json *hide_vectors(const struct vfind *f, const struct json *doc)
 {
     uint32_t n = f->def != NULL ? f->def->nfields : 1;
     const struct vfield *field = f->def != NULL ? f->def->field : &f->field;
@@ -102,7 +102,7 @@ static const struct json *hide_vectors(const struct find *f, const struct json *
     return doc;
 }
 
-static const struct json *project(const struct find *f, const struct json *doc, double score)
+static const struct json *project(const struct vfind *f, const struct json *doc, double score)
 {
     if (f->c.no_vectors)
         doc = hide_vectors(f, doc);
@@ -125,7 +125,7 @@ struct row {
     struct vhit hit;
     const struct json *doc;   /* NULL: ids only */
     const struct json **sort; /* one per key */
-    const struct find *f;
+    const struct vfind *f;
 };
 
 static int row_cmp(const void *x, const void *y)
@@ -144,7 +144,7 @@ static int row_cmp(const void *x, const void *y)
     return vhit_cmp(&a->hit, &b->hit);
 }
 
-static void sort_rows(struct find *f, struct row *rows, uint32_t n)
+static void sort_rows(struct vfind *f, struct row *rows, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         rows[i].sort = arena_array(f->a, f->nsort, sizeof(rows[i].sort[0]));
@@ -155,7 +155,7 @@ static void sort_rows(struct find *f, struct row *rows, uint32_t n)
         qsort(rows, n, sizeof(rows[0]), row_cmp);
 }
 
-static enum status load_rows(struct find *f, struct row *rows, uint32_t *n, struct err *e)
+static enum status load_rows(struct vfind *f, struct row *rows, uint32_t *n, struct err *e)
 {
     bool bodies = !ids_only(f);
     uint32_t out = 0;
@@ -163,7 +163,7 @@ static enum status load_rows(struct find *f, struct row *rows, uint32_t *n, stru
     for (uint32_t i = 0; i < f->nhits; i++) {
         rows[out] = (struct row){.hit = f->hit[i], .f = f};
         if (bodies) {
-            TRY(find_load(f, f->hit[i].id, f->a, &rows[out].doc, e));
+            TRY(vfind_load(f, f->hit[i].id, f->a, &rows[out].doc, e));
             if (rows[out].doc == NULL)
                 continue; /* deleted since */
         }
@@ -176,9 +176,9 @@ static enum status load_rows(struct find *f, struct row *rows, uint32_t *n, stru
 }
 
 /* Sorts, diversifies, cuts the page out of a window; leaves rows and hits of this page. */
-static void cut_window(struct find *f, struct row **rows, uint32_t *n)
+static void cut_window(struct vfind *f, struct row **rows, uint32_t *n)
 {
-    uint64_t from = f->after_count + find_skip(f), limit = find_limit(f);
+    uint64_t from = f->after_count + vfind_skip(f), limit = vfind_limit(f);
 
     if (!f->windowed)
         return;
@@ -195,7 +195,7 @@ static void cut_window(struct find *f, struct row **rows, uint32_t *n)
 
 /* ---- writing ---- */
 
-static void write_docs(const struct find *f, const struct row *rows, uint32_t n, struct buf *out)
+static void write_docs(const struct vfind *f, const struct row *rows, uint32_t n, struct buf *out)
 {
     buf_str(out, "{\"docs\":[");
     for (uint32_t i = 0; i < n; i++) {
@@ -222,7 +222,7 @@ static void write_docs(const struct find *f, const struct row *rows, uint32_t n,
     buf_char(out, ']');
 }
 
-static void write_hits(const struct find *f, const struct row *rows, uint32_t n, struct buf *out)
+static void write_hits(const struct vfind *f, const struct row *rows, uint32_t n, struct buf *out)
 {
     buf_str(out, ",\"hits\":[");
     for (uint32_t i = 0; i < n; i++) {
@@ -245,7 +245,7 @@ static void write_hits(const struct find *f, const struct row *rows, uint32_t n,
     buf_char(out, ']');
 }
 
-static void write_stats(const struct find *f, uint32_t n, struct buf *out)
+static void write_stats(const struct vfind *f, uint32_t n, struct buf *out)
 {
     uint32_t segments = f->view != NULL ? f->view->nparts : 0;
 
@@ -259,19 +259,19 @@ static void write_stats(const struct find *f, uint32_t n, struct buf *out)
                f->complete && !f->late ? "true" : "false");
 }
 
-enum status find_answer(struct find *f, struct buf *out, struct err *e)
+enum status vfind_answer(struct vfind *f, struct buf *out, struct err *e)
 {
     struct row *rows = arena_array(f->a, f->nhits + 1u, sizeof(*rows));
     uint32_t n;
 
     if (f->c.diversity > 0)
-        find_diversify(f, f->after_count + (uint32_t)(find_skip(f) + find_limit(f)));
+        vfind_diversify(f, f->after_count + (uint32_t)(vfind_skip(f) + vfind_limit(f)));
     TRY(load_rows(f, rows, &n, e));
     cut_window(f, &rows, &n);
     write_docs(f, rows, n, out);
     write_hits(f, rows, n, out);
     buf_str(out, ",\"bookmark\":\"");
-    find_bookmark_write(f, out);
+    vfind_bookmark_write(f, out);
     buf_char(out, '"');
     if (f->warning.n != 0) {
         buf_str(out, ",\"warning\":");
@@ -286,21 +286,21 @@ enum status find_answer(struct find *f, struct buf *out, struct err *e)
 enum status vectors_find(struct vectors *v, struct db *db, const struct find_request *rq,
                          struct arena *a, struct buf *out, struct err *e)
 {
-    struct find f;
-    enum status st = find_begin(&f, v, db, rq, a, e);
+    struct vfind f;
+    enum status st = vfind_begin(&f, v, db, rq, a, e);
 
     if (st == ST_OK)
-        st = find_index(&f, e);
+        st = vfind_index(&f, e);
     if (st == ST_OK)
-        st = find_wait(&f, e);
+        st = vfind_wait(&f, e);
     if (st == ST_OK)
-        st = find_query(&f, e);
+        st = vfind_query(&f, e);
     if (st == ST_OK)
-        st = find_bookmark(&f, e);
+        st = vfind_bookmark(&f, e);
     if (st == ST_OK)
-        st = find_rank(&f, e);
+        st = vfind_rank(&f, e);
     if (st == ST_OK)
-        st = find_answer(&f, out, e);
-    find_end(&f);
+        st = vfind_answer(&f, out, e);
+    vfind_end(&f);
     return st;
 }

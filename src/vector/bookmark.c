@@ -3,7 +3,7 @@
  * compared or bounded. Threads: any; pure. */
 #include "base/bytes.h"
 #include "base/text.h"
-#include "vector/find_priv.h"
+#include "vector/vfind_priv.h"
 
 enum { VERSION = 1, HEAD = 1 + VSEG_SIG + 8 + 8 + 4 };
 
@@ -12,7 +12,7 @@ static enum status bad(struct err *e, const char *why)
     return err_word(e, ST_BAD_REQUEST, "invalid_bookmark", "%s", why);
 }
 
-enum status find_bookmark(struct find *f, struct err *e)
+enum status vfind_bookmark(struct vfind *f, struct err *e)
 {
     struct slice in = f->rq->bookmark;
     unsigned char *raw;
@@ -40,7 +40,7 @@ enum status find_bookmark(struct find *f, struct err *e)
     return ST_OK;
 }
 
-void find_bookmark_write(const struct find *f, struct buf *out)
+void vfind_bookmark_write(const struct vfind *f, struct buf *out)
 {
     const struct vhit *last = f->nhits > 0 ? &f->hit[f->nhits - 1] : NULL;
     unsigned char *raw;
@@ -48,7 +48,7 @@ void find_bookmark_write(const struct find *f, struct buf *out)
     size_t n;
     char *text;
 
-    if (last == NULL || f->nhits < find_limit(f)) {
+    if (last == NULL || f->nhits < vfind_limit(f)) {
         buf_str(out, "nil");
         return;
     }
@@ -58,7 +58,7 @@ void find_bookmark_write(const struct find *f, struct buf *out)
     put_le64(raw + 1 + VSEG_SIG, f->hash);
     memcpy(&bits, &last->key, sizeof(bits));
     put_le64(raw + 9 + VSEG_SIG, bits);
-    put_le32(raw + 17 + VSEG_SIG, f->after_count + (uint32_t)find_skip(f) + f->nhits);
+    put_le32(raw + 17 + VSEG_SIG, f->after_count + (uint32_t)vfind_skip(f) + f->nhits);
     memcpy(raw + HEAD, last->id.p, last->id.n);
     n = HEAD + last->id.n;
     text = arena_alloc(f->a, n * 2 + 4);

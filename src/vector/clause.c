@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "base/limits.h"
-#include "vector/find_priv.h"
+#include "vector/vfind_priv.h"
 
 #define BAD_VALUE(e, ...) err_word(e, ST_BAD_REQUEST, "invalid_value", __VA_ARGS__)
 

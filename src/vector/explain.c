@@ -1,7 +1,7 @@
 /* vector/explain.c: POST _explain with a vector clause. Threads: a worker per request. */
-#include "vector/find_priv.h"
+#include "vector/vfind_priv.h"
 
-static void write_index(const struct find *f, const struct vdef *d, struct buf *out)
+static void write_index(const struct vfind *f, const struct vdef *d, struct buf *out)
 {
     struct json *def = json_object(f->a);
     const struct json *partial = json_get(d->json, "partial_filter_selector");
@@ -18,7 +18,7 @@ static void write_index(const struct find *f, const struct vdef *d, struct buf *
     buf_char(out, '}');
 }
 
-static void write_plan(const struct find *f, struct buf *out)
+static void write_plan(const struct vfind *f, struct buf *out)
 {
     double target = f->v->o.target_recall + 0.6 * (1 - f->v->o.target_recall);
     uint32_t effort = f->c.effort, k = (uint32_t)(f->rq->limit + f->rq->skip);
@@ -46,7 +46,7 @@ static void write_plan(const struct find *f, struct buf *out)
                f->c.exact ? 1.0 : f->v->o.target_recall);
 }
 
-static void write_opts(const struct find *f, struct buf *out)
+static void write_opts(const struct vfind *f, struct buf *out)
 {
     buf_str(out, ",\"opts\":{\"use_index\":[");
     if (f->rq->use_ddoc.n != 0)
@@ -70,7 +70,7 @@ static void write_opts(const struct find *f, struct buf *out)
         buf_str(out, "\"auto\"}}");
 }
 
-static void write_fields(const struct find *f, struct buf *out)
+static void write_fields(const struct vfind *f, struct buf *out)
 {
     buf_printf(out, ",\"limit\":%llu,\"skip\":%llu,\"fields\":", (unsigned long long)f->rq->limit,
                (unsigned long long)f->rq->skip);
@@ -80,7 +80,7 @@ static void write_fields(const struct find *f, struct buf *out)
         buf_str(out, "\"all_fields\"");
 }
 
-static void write_vector(const struct find *f, struct buf *out)
+static void write_vector(const struct vfind *f, struct buf *out)
 {
     buf_str(out, ",\"vector\":{\"field\":");
     json_write_str(out, f->field.name);
@@ -93,7 +93,7 @@ static void write_vector(const struct find *f, struct buf *out)
     write_plan(f, out);
 }
 
-static void write_candidates(const struct find *f, struct buf *out)
+static void write_candidates(const struct vfind *f, struct buf *out)
 {
     unsigned n = 0;
 
@@ -119,15 +119,15 @@ static void write_candidates(const struct find *f, struct buf *out)
 enum status vectors_explain(struct vectors *v, struct db *db, const struct find_request *rq,
                             struct arena *a, struct buf *out, struct err *e)
 {
-    struct find f;
-    enum status st = find_begin(&f, v, db, rq, a, e);
+    struct vfind f;
+    enum status st = vfind_begin(&f, v, db, rq, a, e);
 
     if (st == ST_OK)
-        st = find_index(&f, e);
+        st = vfind_index(&f, e);
     if (st == ST_OK && f.entry != NULL)
         f.view = vindex_pin(f.entry->ix);
     if (st == ST_OK)
-        st = find_query(&f, e);
+        st = vfind_query(&f, e);
     if (st == ST_OK) {
         buf_str(out, "{\"dbname\":");
         json_write_str(out, db_name(db));
@@ -145,6 +145,6 @@ enum status vectors_explain(struct vectors *v, struct db *db, const struct find_
         write_candidates(&f, out);
         buf_str(out, ",\"selector_hints\":[]}");
     }
-    find_end(&f);
+    vfind_end(&f);
     return st;
 }

@@ -4,14 +4,14 @@
 #include "base/digest.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "vector/find_priv.h"
+#include "vector/vfind_priv.h"
 
 #define BAD_VECTOR(e, ...) err_word(e, ST_BAD_REQUEST, "invalid_vector", __VA_ARGS__)
 enum { NEAR_MAX = 100 };
 
 /* ---- beginning and end ---- */
 
-static enum status sort_member(struct find *f, struct slice name, bool desc, bool explicit_dir,
+static enum status sort_member(struct vfind *f, struct slice name, bool desc, bool explicit_dir,
                                struct err *e)
 {
     if (slice_eq(name, SLICE_LIT("_score"))) {
@@ -26,7 +26,7 @@ static enum status sort_member(struct find *f, struct slice name, bool desc, boo
     return ST_OK;
 }
 
-static enum status parse_sort(struct find *f, struct err *e)
+static enum status parse_sort(struct vfind *f, struct err *e)
 {
     const struct json *s = f->rq->sort;
 
@@ -52,8 +52,8 @@ static enum status parse_sort(struct find *f, struct err *e)
     return ST_OK;
 }
 
-enum status find_begin(struct find *f, struct vectors *v, struct db *db,
-                       const struct find_request *rq, struct arena *a, struct err *e)
+enum status vfind_begin(struct vfind *f, struct vectors *v, struct db *db,
+                        const struct find_request *rq, struct arena *a, struct err *e)
 {
     memset(f, 0, sizeof(*f));
     f->v = v;
@@ -75,7 +75,7 @@ enum status find_begin(struct find *f, struct vectors *v, struct db *db,
     return ST_OK;
 }
 
-void find_end(struct find *f)
+void vfind_end(struct vfind *f)
 {
     vview_release(f->view);
     if (f->ctx != NULL)
@@ -87,7 +87,7 @@ void find_end(struct find *f)
 
 /* ---- the index ---- */
 
-static bool named(const struct find *f, const struct vdef *d)
+static bool named(const struct vfind *f, const struct vdef *d)
 {
     struct slice ddoc = slice_of(d->ddoc.p + 8, d->ddoc.n - 8);
 
@@ -97,7 +97,7 @@ static bool named(const struct find *f, const struct vdef *d)
            (f->rq->use_name.n == 0 || slice_eq(d->name, f->rq->use_name));
 }
 
-static const struct vfield *fitting(const struct find *f, const struct vdef *d)
+static const struct vfield *fitting(const struct vfind *f, const struct vdef *d)
 {
     if (!named(f, d))
         return NULL;
@@ -106,7 +106,7 @@ static const struct vfield *fitting(const struct find *f, const struct vdef *d)
     return vdef_field(d, f->c.field);
 }
 
-static enum status no_index(const struct find *f, struct err *e)
+static enum status no_index(const struct vfind *f, struct err *e)
 {
     if (f->rq->use_ddoc.n != 0)
         return err_word(e, ST_BAD_REQUEST, "no_usable_index",
@@ -122,7 +122,7 @@ static enum status no_index(const struct find *f, struct err *e)
 }
 
 /* A field to scan for, as if an index had it; dims come from the query. */
-static enum status scan_field(struct find *f, struct err *e)
+static enum status scan_field(struct vfind *f, struct err *e)
 {
     struct json *index = json_object(f->a), *fields = json_array(f->a), *v = json_object(f->a);
     struct vdef def;
@@ -140,7 +140,7 @@ static enum status scan_field(struct find *f, struct err *e)
     return ST_OK;
 }
 
-enum status find_index(struct find *f, struct err *e)
+enum status vfind_index(struct vfind *f, struct err *e)
 {
     f->d = vdb_get(f->v, f->db);
     TRY(vdb_defs(f->d, &f->defs, e));
@@ -169,7 +169,7 @@ enum status find_index(struct find *f, struct err *e)
     return ST_OK;
 }
 
-static void still_building(struct find *f, uint64_t want)
+static void still_building(struct vfind *f, uint64_t want)
 {
     uint64_t seq = f->view->seq;
 
@@ -181,7 +181,7 @@ static void still_building(struct find *f, uint64_t want)
     f->late = true;
 }
 
-enum status find_wait(struct find *f, struct err *e)
+enum status vfind_wait(struct vfind *f, struct err *e)
 {
     uint64_t seq = db_update_seq(f->db);
     bool done = true;
@@ -204,7 +204,7 @@ enum status find_wait(struct find *f, struct err *e)
 
 /* ---- the query vector ---- */
 
-static enum status unreadable(const struct find *f, const char *what, const char *bad, uint32_t at,
+static enum status unreadable(const struct vfind *f, const char *what, const char *bad, uint32_t at,
                               const struct json *v, struct err *e)
 {
     if (strcmp(bad, "wrong length") == 0 && v->type == JSON_ARRAY)
@@ -229,7 +229,7 @@ static uint32_t dims_of(const struct json *v)
     return 0;
 }
 
-static void normalise(const struct find *f, float *v)
+static void normalise(const struct vfind *f, float *v)
 {
     double xx;
 
@@ -240,7 +240,7 @@ static void normalise(const struct find *f, float *v)
         v[i] = (float)((double)v[i] / sqrt(xx));
 }
 
-static enum status read_value(struct find *f, const struct json *v, const char *what, float *out,
+static enum status read_value(struct vfind *f, const struct json *v, const char *what, float *out,
                               struct err *e)
 {
     const char *bad;
@@ -251,7 +251,7 @@ static enum status read_value(struct find *f, const struct json *v, const char *
 }
 
 /* All vectors of the document, averaged. */
-static enum status doc_mean(struct find *f, const struct json *doc, struct slice id, float *out,
+static enum status doc_mean(struct vfind *f, const struct json *doc, struct slice id, float *out,
                             struct err *e)
 {
     struct vdoc_rows r = {0};
@@ -271,7 +271,7 @@ static enum status doc_mean(struct find *f, const struct json *doc, struct slice
     return ST_OK;
 }
 
-static enum status read_by_id(struct find *f, const struct json *v, float *out, struct err *e)
+static enum status read_by_id(struct vfind *f, const struct json *v, float *out, struct err *e)
 {
     const struct json *id = json_get(v, "_id"), *at = json_get(v, "at"), *doc, *value;
     struct path p;
@@ -282,7 +282,7 @@ static enum status read_by_id(struct find *f, const struct json *v, float *out, 
     if (!json_is(id, JSON_STRING) || (at != NULL && at->type != JSON_STRING) ||
         v->count != (at != NULL ? 2u : 1u))
         return BAD_VECTOR(e, "near must be an array, base64, {\"_id\"} or {\"_id\",\"at\"}");
-    TRY(find_load(f, id->text, f->a, &doc, e));
+    TRY(vfind_load(f, id->text, f->a, &doc, e));
     if (doc == NULL)
         return err_set(e, ST_NOT_FOUND, "near: document \"%.*s\" is missing",
                        (int)(id->text.n > 60 ? 60 : id->text.n), id->text.p);
@@ -303,7 +303,7 @@ static enum status read_by_id(struct find *f, const struct json *v, float *out, 
     return read_value(f, value, "near", out, e);
 }
 
-static enum status read_item(struct find *f, const struct json *v, const char *what, float *out,
+static enum status read_item(struct vfind *f, const struct json *v, const char *what, float *out,
                              struct err *e)
 {
     if (v->type == JSON_OBJECT)
@@ -318,7 +318,7 @@ static bool is_list(const struct json *v)
 }
 
 /* Adds `weight` times the mean of the items to sum. */
-static enum status add_mean(struct find *f, const struct json *v, const char *what, double weight,
+static enum status add_mean(struct vfind *f, const struct json *v, const char *what, double weight,
                             double *sum, struct err *e)
 {
     uint32_t n = is_list(v) ? v->count : 1;
@@ -337,7 +337,7 @@ static enum status add_mean(struct find *f, const struct json *v, const char *wh
     return ST_OK;
 }
 
-static enum status combine(struct find *f, struct err *e)
+static enum status combine(struct vfind *f, struct err *e)
 {
     double *sum = arena_zalloc(f->a, LIMIT_DIMS * sizeof(double));
     bool zero = true;
@@ -354,7 +354,7 @@ static enum status combine(struct find *f, struct err *e)
     return ST_OK;
 }
 
-static uint64_t query_hash(const struct find *f)
+static uint64_t query_hash(const struct vfind *f)
 {
     struct buf b;
     uint64_t h;
@@ -372,7 +372,7 @@ static uint64_t query_hash(const struct find *f)
     return h;
 }
 
-enum status find_query(struct find *f, struct err *e)
+enum status vfind_query(struct vfind *f, struct err *e)
 {
     const struct json *first = is_list(f->c.near) ? f->c.near->first : f->c.near;
     uint32_t limit = 2 * NEAR_MAX + 2;

@@ -15,22 +15,22 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/time.h"
-#include "vector/find_priv.h"
+#include "vector/vfind_priv.h"
 
-uint64_t find_limit(const struct find *f)
+uint64_t vfind_limit(const struct vfind *f)
 {
     return f->rq->limit;
 }
 
-uint64_t find_skip(const struct find *f)
+uint64_t vfind_skip(const struct vfind *f)
 {
     return f->after_count > 0 ? 0 : f->rq->skip;
 }
 
 /* How many documents the ranking must hold for this page. */
-static uint32_t wanted(const struct find *f)
+static uint32_t wanted(const struct vfind *f)
 {
-    uint64_t n = f->after_count + find_skip(f) + find_limit(f);
+    uint64_t n = f->after_count + vfind_skip(f) + vfind_limit(f);
 
     if (f->windowed) {
         uint64_t w = f->c.window;
@@ -45,7 +45,7 @@ static uint32_t wanted(const struct find *f)
 
 /* ---- what keeps a hit out whatever the selector says ---- */
 
-static bool skipped_id(const struct find *f, struct slice id)
+static bool skipped_id(const struct vfind *f, struct slice id)
 {
     for (uint32_t i = 0; i < f->nskip; i++)
         if (slice_eq(f->skip_ids[i], id))
@@ -54,7 +54,7 @@ static bool skipped_id(const struct find *f, struct slice id)
 }
 
 /* Hits come nearest first: once one is too far, all that follow are. */
-static bool too_far(const struct find *f, const struct vhit *h)
+static bool too_far(const struct vfind *f, const struct vhit *h)
 {
     double distance, score = vscore(f->field.metric, h->key, &distance);
 
@@ -62,7 +62,7 @@ static bool too_far(const struct find *f, const struct vhit *h)
            (f->c.has_max && distance > f->c.max_distance);
 }
 
-static bool before_bookmark(const struct find *f, const struct vhit *h)
+static bool before_bookmark(const struct vfind *f, const struct vhit *h)
 {
     if (f->after_count == 0 || f->windowed)
         return false;
@@ -74,7 +74,7 @@ static bool before_bookmark(const struct find *f, const struct vhit *h)
 /* ---- testing documents ---- */
 
 struct tests {
-    struct find *f;
+    struct vfind *f;
     struct arena *scratch;
     struct map *memo; /* docnum -> &yes or &no */
     uint64_t tested, matched;
@@ -95,7 +95,7 @@ static enum status test_one(struct tests *t, const struct vhit *h, bool *match, 
         *match = known == &yes;
         return ST_OK;
     }
-    TRY(find_load(t->f, h->id, t->scratch, &doc, e));
+    TRY(vfind_load(t->f, h->id, t->scratch, &doc, e));
     *match = doc != NULL && selector_match(t->f->rq->selector, doc, t->scratch);
     arena_reset(t->scratch);
     t->tested++;
@@ -114,7 +114,7 @@ struct pass {
 static enum status filter(struct tests *t, const struct vhit *h, uint32_t n, struct pass *p,
                           struct err *e)
 {
-    struct find *f = t->f;
+    struct vfind *f = t->f;
 
     p->out = arena_array(f->a, (n < p->want ? n : p->want) + 1u, sizeof(*h));
     p->n = 0;
@@ -140,7 +140,7 @@ static enum status filter(struct tests *t, const struct vhit *h, uint32_t n, str
 
 /* ---- over an index ---- */
 
-static uint32_t search(struct find *f, uint32_t k, bool exact, struct vhit **out)
+static uint32_t search(struct vfind *f, uint32_t k, bool exact, struct vhit **out)
 {
     struct vsearch s = {.view = f->view,
                         .q = &f->vq,
@@ -158,13 +158,13 @@ static uint32_t search(struct find *f, uint32_t k, bool exact, struct vhit **out
     return n;
 }
 
-static uint32_t all_rows(const struct find *f)
+static uint32_t all_rows(const struct vfind *f)
 {
     return f->view->live < UINT32_MAX ? (uint32_t)f->view->live : UINT32_MAX;
 }
 
 /* How many candidates the next round should have; 0: rank everything. */
-static uint32_t next_width(const struct find *f, const struct pass *p, uint32_t k)
+static uint32_t next_width(const struct vfind *f, const struct pass *p, uint32_t k)
 {
     double need = p->n > 0 ? (double)p->looked * p->want / p->n : (double)k * 8;
     double wide = need * 1.3 > (double)k * 2 ? need * 1.3 : (double)k * 2;
@@ -174,7 +174,7 @@ static uint32_t next_width(const struct find *f, const struct pass *p, uint32_t 
 
 static enum status rank_filtered(struct tests *t, struct pass *p, struct err *e)
 {
-    struct find *f = t->f;
+    struct vfind *f = t->f;
     uint32_t k = 2 * p->want > 64 ? 2 * p->want : 64;
     bool exact = f->c.exact;
 
@@ -200,7 +200,7 @@ static enum status rank_filtered(struct tests *t, struct pass *p, struct err *e)
 
 static enum status rank_index(struct tests *t, struct pass *p, struct err *e)
 {
-    struct find *f = t->f;
+    struct vfind *f = t->f;
     struct vhit *h;
     uint32_t n;
 
@@ -233,7 +233,7 @@ static void scan_keep(struct scan *s, const struct vhit *h)
 
 static void scan_doc(struct tests *t, const struct json *doc, struct vhit *h, struct scan *s)
 {
-    struct find *f = t->f;
+    struct vfind *f = t->f;
     struct vdoc_rows r = {0};
 
     t->tested++;
@@ -272,7 +272,7 @@ static enum status scan_all(struct tests *t, struct scan *s, struct err *e)
             slice_starts(id, SLICE_LIT("_design/")))
             continue;
         struct vhit h = {.docnum = head.docnum, .id = id};
-        st = find_load(t->f, id, t->scratch, &doc, e);
+        st = vfind_load(t->f, id, t->scratch, &doc, e);
         if (st == ST_OK && doc != NULL)
             scan_doc(t, doc, &h, s);
         arena_reset(t->scratch);
@@ -305,13 +305,13 @@ static enum status rank_scan(struct tests *t, struct pass *p, struct err *e)
 /* ---- the page ---- */
 
 /* Drops what earlier pages had and `skip`; notes whether more may come. */
-static void cut_page(struct find *f, const struct pass *p)
+static void cut_page(struct vfind *f, const struct pass *p)
 {
-    uint64_t drop = 0, limit = find_limit(f);
+    uint64_t drop = 0, limit = vfind_limit(f);
 
     while (!f->windowed && drop < p->n && before_bookmark(f, &p->out[drop]))
         drop++;
-    drop += f->windowed ? 0 : find_skip(f);
+    drop += f->windowed ? 0 : vfind_skip(f);
     drop = drop < p->n ? drop : p->n;
     f->hit = p->out + drop;
     f->nhits = p->n - (uint32_t)drop;
@@ -319,7 +319,7 @@ static void cut_page(struct find *f, const struct pass *p)
         f->nhits = (uint32_t)limit;
 }
 
-static void deadline_warning(struct find *f)
+static void deadline_warning(struct vfind *f)
 {
     if (!f->late || f->warning.n != 0)
         return;
@@ -328,7 +328,7 @@ static void deadline_warning(struct find *f)
                            "more may match.");
 }
 
-enum status find_rank(struct find *f, struct err *e)
+enum status vfind_rank(struct vfind *f, struct err *e)
 {
     struct tests t = {.f = f, .scratch = arena_new(), .memo = map_new()};
     struct pass p = {.want = wanted(f)};
@@ -355,7 +355,7 @@ enum status find_rank(struct find *f, struct err *e)
 /* ---- diversity ---- */
 
 /* Nearness of two rows as their score. */
-static double likeness(const struct find *f, const float *x, const float *y)
+static double likeness(const struct vfind *f, const float *x, const float *y)
 {
     struct vquery q = {f->field.metric, f->field.dims, x, NULL, vdot_exact(x, x, f->field.dims),
                        vdist_best()};
@@ -364,7 +364,7 @@ static double likeness(const struct find *f, const float *x, const float *y)
     return vscore(f->field.metric, vkey_exact(&q, y), &distance);
 }
 
-static const float *hit_vec(const struct find *f, const struct vhit *h)
+static const float *hit_vec(const struct vfind *f, const struct vhit *h)
 {
     struct vrow r;
 
@@ -372,7 +372,7 @@ static const float *hit_vec(const struct find *f, const struct vhit *h)
     return r.vec;
 }
 
-void find_diversify(struct find *f, uint32_t n)
+void vfind_diversify(struct vfind *f, uint32_t n)
 {
     double *worst = arena_array(f->a, f->nhits + 1u, sizeof(double)); /* to any chosen one */
     double w = f->c.diversity;

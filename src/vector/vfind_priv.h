@@ -1,13 +1,13 @@
-/* vector/find_priv.h: one _find with a vector clause, from its JSON to its answer.
+/* vector/vfind_priv.h: one _find with a vector clause, from its JSON to its answer.
  *
  *   clause.c   the members of `vector`, checked
  *   query.c    which index, which query vector
  *   rank.c     the hits: graph, exact, filtered; bookmark
  *   answer.c   documents, projection, the answer's JSON
- * Everything lives in the request's arena; what must be given back is in find_end().
+ * Everything lives in the request's arena; what must be given back is in vfind_end().
  */
-#ifndef VECTOR_FIND_PRIV_H
-#define VECTOR_FIND_PRIV_H
+#ifndef VECTOR_VFIND_PRIV_H
+#define VECTOR_VFIND_PRIV_H
 #include "vector/extract.h"
 #include "vector/search.h"
 #include "vector/vecdb_priv.h"
@@ -29,7 +29,7 @@ struct sort_key {
     bool desc;
 };
 
-struct find {
+struct vfind {
     struct vectors *v;
     struct db *db;
     const struct find_request *rq;
@@ -67,24 +67,24 @@ struct find {
     struct slice warning;
 };
 /* Zeroes f and reads the clause, bounds and sort. */
-enum status find_begin(struct find *f, struct vectors *v, struct db *db,
-                       const struct find_request *rq, struct arena *a, struct err *e) MUST_CHECK;
-void find_end(struct find *f); /* always, after find_begin */
+enum status vfind_begin(struct vfind *f, struct vectors *v, struct db *db,
+                        const struct find_request *rq, struct arena *a, struct err *e) MUST_CHECK;
+void vfind_end(struct vfind *f); /* always, after vfind_begin */
 /* Chooses the index or prepares the scan. */
-enum status find_index(struct find *f, struct err *e) MUST_CHECK;
+enum status vfind_index(struct vfind *f, struct err *e) MUST_CHECK;
 /* Waits for the index and pins its view. */
-enum status find_wait(struct find *f, struct err *e) MUST_CHECK;
-enum status find_query(struct find *f, struct err *e) MUST_CHECK; /* q, vq, skip_ids, hash */
-enum status find_bookmark(struct find *f, struct err *e) MUST_CHECK;
-void find_bookmark_write(const struct find *f, struct buf *out); /* without quotes */
-enum status find_rank(struct find *f, struct err *e) MUST_CHECK;
-enum status find_answer(struct find *f, struct buf *out, struct err *e) MUST_CHECK;
+enum status vfind_wait(struct vfind *f, struct err *e) MUST_CHECK;
+enum status vfind_query(struct vfind *f, struct err *e) MUST_CHECK; /* q, vq, skip_ids, hash */
+enum status vfind_bookmark(struct vfind *f, struct err *e) MUST_CHECK;
+void vfind_bookmark_write(const struct vfind *f, struct buf *out); /* without quotes */
+enum status vfind_rank(struct vfind *f, struct err *e) MUST_CHECK;
+enum status vfind_answer(struct vfind *f, struct buf *out, struct err *e) MUST_CHECK;
 
 /* A document as selectors and clients see it; *out NULL: deleted or gone. */
-enum status find_load(struct find *f, struct slice id, struct arena *a, const struct json **out,
-                      struct err *e) MUST_CHECK;
-uint64_t find_limit(const struct find *f); /* documents of this page */
-uint64_t find_skip(const struct find *f);  /* 0 on later pages */
+enum status vfind_load(struct vfind *f, struct slice id, struct arena *a, const struct json **out,
+                       struct err *e) MUST_CHECK;
+uint64_t vfind_limit(const struct vfind *f); /* documents of this page */
+uint64_t vfind_skip(const struct vfind *f);  /* 0 on later pages */
 /* Up to n of the hits as a diverse selection (maximal marginal relevance), in place. */
-void find_diversify(struct find *f, uint32_t n);
+void vfind_diversify(struct vfind *f, uint32_t n);
 #endif
