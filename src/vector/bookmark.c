@@ -1,15 +1,21 @@
 /* vector/bookmark.c: where the next page begins. base64url of: version(1) 1, signature(16), query
- * hash(8), key bits(8), count(4), last id (the rest). Opaque to clients; everything but the id is
- * compared or bounded. Threads: any; pure. */
+ * hash(8), key bits(8), count(4), check(4) of all the rest, last id. Opaque to clients; the check
+ * only tells accidents, everything else is compared or bounded. Threads: any; pure. */
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/text.h"
 #include "vector/vfind_priv.h"
 
-enum { VERSION = 1, HEAD = 1 + VSEG_SIG + 8 + 8 + 4 };
+enum { VERSION = 1, CHECK = 1 + VSEG_SIG + 8 + 8 + 4, HEAD = CHECK + 4 };
 
 static enum status bad(struct err *e, const char *why)
 {
     return err_word(e, ST_BAD_REQUEST, "invalid_bookmark", "%s", why);
+}
+
+static uint32_t check(const unsigned char *raw, size_t n)
+{
+    return crc32c(crc32c(0, raw, CHECK), raw + HEAD, n - HEAD);
 }
 
 enum status vfind_bookmark(struct vfind *f, struct err *e)
@@ -24,7 +30,8 @@ enum status vfind_bookmark(struct vfind *f, struct err *e)
     if (in.n > LIMIT_DOCID_BYTES * 2)
         return bad(e, "the bookmark is too long");
     raw = arena_alloc(f->a, in.n + 8);
-    if (!base64url_decode(in, raw, &n) || n < HEAD || raw[0] != VERSION)
+    if (!base64url_decode(in, raw, &n) || n < HEAD || raw[0] != VERSION ||
+        get_le32(raw + CHECK) != check(raw, n))
         return bad(e, "the bookmark is not one of this server");
     if (memcmp(raw + 1, f->field.sig, VSEG_SIG) != 0)
         return bad(e, "the bookmark belongs to another index");
@@ -48,7 +55,7 @@ void vfind_bookmark_write(const struct vfind *f, struct buf *out)
     size_t n;
     char *text;
 
-    if (last == NULL || f->nhits < vfind_limit(f)) {
+    if (last == NULL) { /* as CouchDB: a page with rows has a bookmark, even the last one */
         buf_str(out, "nil");
         return;
     }
@@ -61,6 +68,7 @@ void vfind_bookmark_write(const struct vfind *f, struct buf *out)
     put_le32(raw + 17 + VSEG_SIG, f->after_count + (uint32_t)vfind_skip(f) + f->nhits);
     memcpy(raw + HEAD, last->id.p, last->id.n);
     n = HEAD + last->id.n;
+    put_le32(raw + CHECK, check(raw, n));
     text = arena_alloc(f->a, n * 2 + 4);
     n = base64url_encode(raw, n, text);
     buf_append(out, text, n);

@@ -239,11 +239,12 @@ enum status vdb_load_defs(struct vdb *d, struct err *e)
 {
     struct vdefs *l = mem_zalloc(sizeof(*l)), *old;
     enum status st;
+    uint64_t wanted;
 
     l->refs = 1;
     l->arena = arena_new();
     mutex_lock(&d->mu);
-    d->defs_dirty = false; /* what comes from now on makes it dirty again */
+    wanted = d->defs_wanted; /* what comes from now on asks for another load */
     mutex_unlock(&d->mu);
     st = read_defs(d->db, l, e);
     if (st == ST_OK)
@@ -253,9 +254,9 @@ enum status vdb_load_defs(struct vdb *d, struct err *e)
         mark_used(d, l);
         old = d->defs;
         d->defs = l;
+        d->defs_loaded = wanted;
     } else {
         old = l;
-        d->defs_dirty = true;
     }
     mutex_unlock(&d->mu);
     vdefs_put(d, old);

@@ -308,7 +308,7 @@ enum status vdb_feed(struct vdb *d, struct ventry *only, bool *more, struct err 
 
     *more = false;
     mutex_lock(&d->mu);
-    dirty = d->defs_dirty && !d->dropped;
+    dirty = d->defs_wanted != d->defs_loaded;
     if (d->dropped) {
         mutex_unlock(&d->mu);
         return ST_OK;
@@ -330,13 +330,13 @@ enum status vdb_defs(struct vdb *d, struct vdefs **out, struct err *e)
     bool dirty;
 
     mutex_lock(&d->mu);
-    dirty = d->defs_dirty || d->defs == NULL;
+    dirty = d->defs_wanted != d->defs_loaded;
     mutex_unlock(&d->mu);
     if (dirty) {
         if (!vdb_feeder_begin(d, time_mono_us() + LIMIT_FIND_DEADLINE_MS * 1000ull))
             return err_set(e, ST_TIMEOUT, "the vector indexes are busy");
         mutex_lock(&d->mu);
-        dirty = d->defs_dirty || d->defs == NULL;
+        dirty = d->defs_wanted != d->defs_loaded;
         mutex_unlock(&d->mu);
         if (dirty)
             st = vdb_load_defs(d, e);

@@ -328,20 +328,36 @@ static void deadline_warning(struct vfind *f)
                            "more may match.");
 }
 
+static enum status rank_once(struct tests *t, struct pass *p, struct err *e)
+{
+    if (t->f->rq->limit == 0)
+        return ST_OK;
+    return t->f->entry == NULL ? rank_scan(t, p, e) : rank_index(t, p, e);
+}
+
+/* Documents that were written since the last page and rank before its end take places. */
+static bool page_is_short(const struct vfind *f, const struct pass *p)
+{
+    return f->after_count > 0 && !f->windowed && !p->ended && p->n == p->want &&
+           f->nhits < vfind_limit(f);
+}
+
 enum status vfind_rank(struct vfind *f, struct err *e)
 {
     struct tests t = {.f = f, .scratch = arena_new(), .memo = map_new()};
     struct pass p = {.want = wanted(f)};
     enum status st;
 
-    if (f->rq->limit == 0)
-        st = ST_OK;
-    else if (f->entry == NULL)
-        st = rank_scan(&t, &p, e);
-    else
-        st = rank_index(&t, &p, e);
-    if (st == ST_OK) {
+    for (;;) {
+        st = rank_once(&t, &p, e);
+        if (st != ST_OK)
+            break;
         cut_page(f, &p);
+        if (!page_is_short(f, &p))
+            break;
+        p = (struct pass){.want = p.want + 2 * (uint32_t)vfind_limit(f)};
+    }
+    if (st == ST_OK) {
         deadline_warning(f);
         f->matched =
             f->entry != NULL && selector_is_all(f->rq->selector) ? f->view->live : t.matched;

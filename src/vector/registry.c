@@ -31,7 +31,7 @@ static struct vdb *vdb_make(struct vectors *v, struct db *db)
     d->db = db_ref(db);
     d->num = db_num(db);
     d->tail = &d->head;
-    d->defs_dirty = true;
+    d->defs_wanted = 1;
     mutex_init(&d->mu, RANK_VEC_INDEX);
     cond_init(&d->cv);
     (void)map_put(v->dbs, slice_of(&d->num, sizeof(d->num)), d);
@@ -167,7 +167,7 @@ static bool take_event(struct vdb *d, const struct commit_event *c)
         cond_broadcast(&d->cv);
         todo = true;
     } else if (is_design(c->docid)) {
-        d->defs_dirty = true;
+        d->defs_wanted++;
         todo = true;
     }
     if (!c->dropped && d->nentries > 0) {

@@ -73,7 +73,8 @@ struct vdb {
     unsigned users; /* under vectors.mu */
     struct mutex mu;
     struct cond cv; /* feeder left, or seq moved */
-    bool feeder, dropped, defs_dirty;
+    bool feeder, dropped;
+    uint64_t defs_wanted, defs_loaded; /* unequal: design documents changed since */
     struct vevent *head, **tail;
     size_t queue_bytes;
     uint64_t popped; /* highest sequence that left the queue */
