@@ -7,6 +7,8 @@
 #include "base/time.h"
 #include "vector/vecdb_priv.h"
 
+enum { INFO_WAIT_US = 100000 };
+
 /* ---- info ---- */
 
 struct info {
@@ -165,6 +167,9 @@ enum status vectors_info(struct vectors *v, struct db *db, struct slice ddoc, st
     if (st == ST_OK && def == NULL)
         st = err_word(e, ST_NOT_FOUND, "not_found", "no such vector index");
     for (uint32_t j = 0; st == ST_OK && j < def->nfields; j++) {
+        bool done; /* writes acknowledged just now are in; a first build is shown as it is */
+        st = vdb_wait_seq(d, l->entry[at][j], db_update_seq(db), time_mono_us() + INFO_WAIT_US,
+                          &done, e);
         views[j] = vindex_pin(l->entry[at][j]->ix);
         add_entry(d, l->entry[at][j], views[j], a, &in);
         for (uint32_t i = 0; i < views[j]->nparts; i++)

@@ -7,7 +7,7 @@
 #include "base/time.h"
 #include "vector/vecdb_priv.h"
 
-enum { IDLE_US = 1500000, POLL_US = 250000, RETRY_US = 10000000 };
+enum { IDLE_US = 400000, POLL_US = 100000, RETRY_US = 10000000 };
 
 /* ---- indexer ---- */
 
