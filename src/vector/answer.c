@@ -65,9 +65,9 @@ static bool ids_only(const struct vfind *f)
 
 /* A copy of v without what the path leads to; then, in an array, without `tail` of each element.
  * Recursion ends with the path, at most twice LIMIT_PATH_SEGMENTS deep. */
-static const struct json *without(struct arena *a,
-                                  const struct json *v,  // NOLINT(misc-no-recursion)
-                                  const struct slice *seg, uint32_t n, const struct path *tail)
+// NOLINTNEXTLINE(misc-no-recursion)
+static const struct json *without(struct arena *a, const struct json *v, const struct slice *seg,
+                                  uint32_t n, const struct path *tail)
 {
     struct json *o;
 
@@ -147,7 +147,7 @@ static int row_cmp(const void *x, const void *y)
 static void sort_rows(struct vfind *f, struct row *rows, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        rows[i].sort = arena_array(f->a, f->nsort, sizeof(rows[i].sort[0]));
+        rows[i].sort = arena_array(f->a, f->nsort, sizeof(struct json *));
         for (uint32_t j = 0; j < f->nsort; j++)
             rows[i].sort[j] = path_get(rows[i].doc, &f->sort[j].path, f->a);
     }

@@ -20,6 +20,8 @@ struct info {
     uint32_t nsample;
     const struct vseg *largest; /* with a graph; the view pins it */
     uint32_t largest_n;
+    struct vview *view[LIMIT_INDEX_FIELDS];
+    struct arena *arena;
 };
 
 /* Rows of one document stand together in a part. */
@@ -149,39 +151,57 @@ static const struct vdef *find_def(const struct vdefs *l, struct slice ddoc, str
     return NULL;
 }
 
+/* Fills in and segs from every field of the definition; the views stay pinned in `views`. */
+static enum status gather_info(struct vdb *d, const struct vdef *def, struct ventry **entries,
+                               struct info *in, struct buf *segs, struct err *e)
+{
+    for (uint32_t j = 0; j < def->nfields; j++) {
+        bool done; /* writes acknowledged just now are in; a first build is shown as it is */
+
+        TRY(vdb_wait_seq(d, entries[j], db_update_seq(d->db), time_mono_us() + INFO_WAIT_US, &done,
+                         e));
+        in->view[j] = vindex_pin(entries[j]->ix);
+        add_entry(d, entries[j], in->view[j], in->arena, in);
+        for (uint32_t i = 0; i < in->view[j]->nparts; i++)
+            segment_row(&in->view[j]->part[i], in, segs);
+    }
+    return ST_OK;
+}
+
+static enum status info_of(struct vdb *d, const struct vdef *def, struct ventry **entries,
+                           struct arena *a, struct buf *out, struct err *e)
+{
+    struct info in = {.building = -1, .arena = a};
+    struct buf segs;
+    enum status st;
+
+    buf_init(&segs, 1u << 24);
+    st = gather_info(d, def, entries, &in, &segs, e);
+    if (st == ST_OK) {
+        write_info(d->v, d, def, &in, &segs);
+        buf_add(out, buf_slice(&segs));
+    }
+    for (uint32_t j = 0; j < LIMIT_INDEX_FIELDS; j++)
+        vview_release(in.view[j]);
+    buf_free(&segs);
+    return st;
+}
+
+// NOLINTNEXTLINE(readability-function-size): seven parameters by the contract
 enum status vectors_info(struct vectors *v, struct db *db, struct slice ddoc, struct slice name,
                          struct arena *a, struct buf *out, struct err *e)
 {
     struct vdb *d = vdb_get(v, db);
-    struct vview *views[LIMIT_INDEX_FIELDS] = {NULL};
-    struct info in = {.building = -1};
     struct vdefs *l = NULL;
-    const struct vdef *def = NULL;
+    const struct vdef *def;
     enum status st = vdb_defs(d, &l, e);
-    struct buf segs;
     uint32_t at = 0;
 
-    buf_init(&segs, 1u << 24);
-    if (st == ST_OK)
-        def = find_def(l, ddoc, name, &at);
-    if (st == ST_OK && def == NULL)
-        st = err_word(e, ST_NOT_FOUND, "not_found", "no such vector index");
-    for (uint32_t j = 0; st == ST_OK && j < def->nfields; j++) {
-        bool done; /* writes acknowledged just now are in; a first build is shown as it is */
-        st = vdb_wait_seq(d, l->entry[at][j], db_update_seq(db), time_mono_us() + INFO_WAIT_US,
-                          &done, e);
-        views[j] = vindex_pin(l->entry[at][j]->ix);
-        add_entry(d, l->entry[at][j], views[j], a, &in);
-        for (uint32_t i = 0; i < views[j]->nparts; i++)
-            segment_row(&views[j]->part[i], &in, &segs);
-    }
     if (st == ST_OK) {
-        write_info(v, d, def, &in, &segs);
-        buf_add(out, buf_slice(&segs));
+        def = find_def(l, ddoc, name, &at);
+        st = def != NULL ? info_of(d, def, l->entry[at], a, out, e)
+                         : err_word(e, ST_NOT_FOUND, "not_found", "no such vector index");
     }
-    for (uint32_t j = 0; j < LIMIT_INDEX_FIELDS; j++)
-        vview_release(views[j]);
-    buf_free(&segs);
     vdefs_put(d, l);
     vdb_put(d);
     return st;

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "vector/vfind_priv.h"
 
+#define MARK_MAX ((size_t)LIMIT_DOCID_BYTES * 2)
 enum { VERSION = 1, CHECK = 1 + VSEG_SIG + 8 + 8 + 4, HEAD = CHECK + 4 };
 
 static enum status bad(struct err *e, const char *why)
@@ -27,7 +28,7 @@ enum status vfind_bookmark(struct vfind *f, struct err *e)
 
     if (in.n == 0)
         return ST_OK;
-    if (in.n > LIMIT_DOCID_BYTES * 2)
+    if (in.n > MARK_MAX)
         return bad(e, "the bookmark is too long");
     raw = arena_alloc(f->a, in.n + 8);
     if (!base64url_decode(in, raw, &n) || n < HEAD || raw[0] != VERSION ||

@@ -28,8 +28,10 @@ bool vmetric_parse(struct slice s, enum vmetric *out)
 
 void vsig_hex(const unsigned char sig[VSEG_SIG], char out[2 * VSEG_SIG + 1])
 {
-    hex_encode(sig, VSEG_SIG, out);
-    out[2 * VSEG_SIG] = 0;
+    const size_t n = VSEG_SIG;
+
+    hex_encode(sig, n, out);
+    out[n * 2] = 0;
 }
 
 const struct vfield *vdef_field(const struct vdef *d, struct slice name)

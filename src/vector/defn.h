@@ -1,8 +1,8 @@
 /* vector/defn.h: index definitions: what a client posts and what a design document holds.
  *
- * A design document carries them under "vectors": {"name": {"index": {normalised definition}}}. Each
- * vector field of a definition is one index folder, named by its signature; equal fields of two
- * definitions share it.
+ * A design document carries them under "vectors": {"name": {"index": {normalised definition}}}.
+ * Each vector field of a definition is one index folder, named by its signature; equal fields of
+ * two definitions share it.
  * Pure: JSON in, values in the caller's arena out.
  */
 #ifndef VECTOR_DEFN_H

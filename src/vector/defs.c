@@ -194,21 +194,21 @@ static void free_defs(struct vdefs *l)
     mem_free(l);
 }
 
-void vdefs_put(struct vdb *d, struct vdefs *l)
+void vdefs_put(struct vdb *d, struct vdefs *defs)
 {
     bool last;
 
-    if (l == NULL)
+    if (defs == NULL)
         return;
     mutex_lock(&d->mu);
-    last = --l->refs == 0;
-    for (uint32_t i = 0; last && l->entry != NULL && i < l->n; i++)
-        for (uint32_t j = 0; j < l->def[i].nfields; j++)
-            if (l->entry[i][j] != NULL)
-                l->entry[i][j]->users--;
+    last = --defs->refs == 0;
+    for (uint32_t i = 0; last && defs->entry != NULL && i < defs->n; i++)
+        for (uint32_t j = 0; j < defs->def[i].nfields; j++)
+            if (defs->entry[i][j] != NULL)
+                defs->entry[i][j]->users--;
     mutex_unlock(&d->mu);
     if (last)
-        free_defs(l);
+        free_defs(defs);
 }
 
 static enum status open_all(struct vdb *d, struct vdefs *l, struct err *e)

@@ -51,6 +51,7 @@ __attribute__((target("avx512f"))) static inline float sum_512(__m512 v)
     return _mm512_reduce_add_ps(v);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses,bugprone-implicit-widening-of-multiplication-result)
 /* One body for the three widths: two accumulators for one row, one per row for four. */
 #define KERNELS(sfx, attr, vec, width, load, zero, sub, add, fma, sum)                             \
     attr static float l2_##sfx(const float *q, const float *x, size_t d)                           \
@@ -130,6 +131,8 @@ KERNELS(avx2, AVX2_ATTR, __m256, 8, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_s
         _mm256_add_ps, _mm256_fmadd_ps, sum_256)
 KERNELS(avx512, AVX512_ATTR, __m512, 16, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_sub_ps,
         _mm512_add_ps, _mm512_fmadd_ps, sum_512)
+
+// NOLINTEND(bugprone-macro-parentheses,bugprone-implicit-widening-of-multiplication-result)
 
 const struct vdist *vdist_level(int level)
 {

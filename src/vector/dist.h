@@ -47,8 +47,8 @@ double vdot_exact(const float *a, const float *b, size_t d);
 /* Keys of one row, or of four at once. */
 float vkey(const struct vquery *q, const float *x, float norm);
 void vkey4(const struct vquery *q, const float *const x[4], const float norm[4], float out[4]);
-/* The exact value of the key, in double, and how far vkey may be from it at most for a row whose key
- * is near `key` and whose norm is at most max_norm. */
+/* The exact value of the key, in double, and how far vkey may be from it at most for a row whose
+ * key is near `key` and whose norm is at most max_norm. */
 double vkey_exact(const struct vquery *q, const float *x);
 double vkey_error(const struct vquery *q, double key, float max_norm);
 /* From the exact key to what the client sees; *distance is NAN for dot. */

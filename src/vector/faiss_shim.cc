@@ -1,5 +1,5 @@
-// vector/faiss_shim.cc: the one file that sees FAISS. Builds an HNSW graph in chunks (so that it can
-// be cancelled) and copies its links into flat arrays. Threads: any; a call uses b->threads threads.
+// vector/faiss_shim.cc: the one file that sees FAISS. Builds an HNSW graph in chunks, so that it
+// can be cancelled, and copies its links into flat arrays. Threads: any; a call uses b->threads.
 #include "vector/faiss_shim.h"
 
 #include <omp.h>

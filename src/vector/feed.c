@@ -367,7 +367,7 @@ enum status vdb_wait_seq(struct vdb *d, struct ventry *en, uint64_t seq, uint64_
 {
     *done = false;
     for (;;) {
-        bool more;
+        bool more = true;
         enum status st;
 
         if (vindex_seq(en->ix) >= seq) {

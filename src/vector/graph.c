@@ -149,6 +149,27 @@ static float row_key(const struct vgraph_query *gq, uint32_t row)
     return vkey(gq->q, row_vec(gq->rows, row), gq->rows->norm[row]);
 }
 
+/* To the nearest neighbour on this level; false when none is nearer. */
+static bool step(const struct vgraph_query *gq, uint32_t level, struct vcand *best,
+                 uint64_t *scored)
+{
+    const struct vgraph *g = gq->g;
+    uint32_t row = best->row;
+    const uint32_t *link;
+
+    if (g->upper_start[row] == VGRAPH_NONE)
+        return false;
+    link = g->upper + ((size_t)g->upper_start[row] + level - 1) * g->m;
+    for (uint32_t i = 0; i < g->m && link[i] != VGRAPH_NONE; i++) {
+        float key = row_key(gq, link[i]);
+
+        *scored += 1;
+        if (key < best->key)
+            *best = (struct vcand){key, link[i]};
+    }
+    return best->row != row;
+}
+
 /* From the entry down to level 1: always to the nearest neighbour, until none is nearer. */
 static struct vcand descend(const struct vgraph_query *gq, uint64_t *scored)
 {
@@ -156,25 +177,9 @@ static struct vcand descend(const struct vgraph_query *gq, uint64_t *scored)
     struct vcand best = {row_key(gq, g->entry), g->entry};
 
     *scored += 1;
-    for (uint32_t level = g->max_level; level > 0; level--) {
-        bool moved = true;
-        while (moved) {
-            const uint32_t *link;
-
-            moved = false;
-            if (g->upper_start[best.row] == VGRAPH_NONE)
-                break;
-            link = g->upper + ((size_t)g->upper_start[best.row] + level - 1) * g->m;
-            for (uint32_t i = 0; i < g->m && link[i] != VGRAPH_NONE; i++) {
-                float key = row_key(gq, link[i]);
-                *scored += 1;
-                if (key < best.key) {
-                    best = (struct vcand){key, link[i]};
-                    moved = true;
-                }
-            }
-        }
-    }
+    for (uint32_t level = g->max_level; level > 0; level--)
+        while (step(gq, level, &best, scored))
+            ;
     return best;
 }
 

@@ -1,7 +1,8 @@
 /* vector/graph.h: search in a hierarchical graph (HNSW) that FAISS built and a segment file holds.
  *
- * Rows are 0..n-1. Level 0: links0[row * 2m ...], ended early by VGRAPH_NONE. A row on higher levels
- * has upper_start[row] != VGRAPH_NONE; its links on level l >= 1 are upper[(upper_start + l-1) * m].
+ * Rows are 0..n-1. Level 0: links0[row * 2m ...], ended early by VGRAPH_NONE. A row on higher
+ * levels has upper_start[row] != VGRAPH_NONE; its links on level l >= 1 are
+ * upper[(upper_start + l-1) * m].
  * Rows that are dead are walked through but never answered, so the walk goes on until ef live rows
  * are known.
  * Threads: a graph is immutable; a context belongs to one search at a time.

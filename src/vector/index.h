@@ -1,4 +1,4 @@
-/* vector/index.h: one vector index: a folder of segments, memtables in front of it, a published view.
+/* vector/index.h: one vector index: a folder of segments, memtables in front, a published view.
  *
  * Knows nothing of databases: it is fed (document number, sequence, vectors) in sequence order.
  *  1. One writer at a time: apply and publish happen between vindex_begin and vindex_end. The
@@ -25,8 +25,8 @@ struct vindex_opts {
     uint32_t graph_min; /* 0: the default */
 };
 struct vindex;
-/* Reads the folder. Damage, another uuid or signature, or a sequence above db_seq empty it: then the
- * index starts at sequence 0. Only a failure of the system is an error. */
+/* Reads the folder. Damage, another uuid or signature, or a sequence above db_seq empty it: then
+ * the index starts at sequence 0. Only a failure of the system is an error. */
 enum status vindex_open(const struct vindex_opts *o, uint64_t db_seq, struct vindex **out,
                         struct err *e) MUST_CHECK;
 /* save: what is in memory becomes a segment first. */

@@ -57,8 +57,8 @@ struct vseg_graph_opts {
     bool (*go_on)(void *arg, double done); /* false: cancel */
     void *arg;
 };
-/* Builds and calibrates the graph. ST_UNAVAILABLE when cancelled, ST_INTERNAL when FAISS failed; the
- * segment is unharmed then. Before the segment is shared. */
+/* Builds and calibrates the graph. ST_UNAVAILABLE when cancelled, ST_INTERNAL when FAISS failed;
+ * the segment is unharmed then. Before the segment is shared. */
 enum status vseg_build_graph(struct vseg *s, const struct vseg_graph_opts *o,
                              struct err *e) MUST_CHECK;
 

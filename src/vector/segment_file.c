@@ -29,11 +29,22 @@ enum {
     H_SIG = 48,
     H_SAMPLED = 64,
     H_POINTS = 68,
-    H_CURVE = 72,  /* VCURVE_POINTS times ef, recall */
+    H_CURVE = 72, /* VCURVE_POINTS times ef, recall */
+    H_POINT_BYTES = 8,
     H_PARTS = 256, /* PART_COUNT times offset, length, crc, 0 */
     H_PART_BYTES = 24,
     H_CRC = SEG_ALIGN - 4
 };
+
+static size_t part_at(size_t i)
+{
+    return H_PARTS + H_PART_BYTES * i;
+}
+
+static size_t curve_at(size_t i)
+{
+    return H_CURVE + H_POINT_BYTES * i;
+}
 
 static void put_f32(unsigned char *p, float f)
 {
@@ -62,8 +73,8 @@ static void header_encode(const struct vseg *s, const unsigned char sig[VSEG_SIG
     put_le32(h + H_SAMPLED, s->curve.sampled);
     put_le32(h + H_POINTS, s->curve.n);
     for (uint32_t i = 0; i < s->curve.n; i++) {
-        put_le32(h + H_CURVE + 8 * i, s->curve.at[i].ef);
-        put_f32(h + H_CURVE + 8 * i + 4, s->curve.at[i].recall);
+        put_le32(h + curve_at(i), s->curve.at[i].ef);
+        put_f32(h + curve_at(i) + 4, s->curve.at[i].recall);
     }
 }
 
@@ -82,7 +93,7 @@ static enum status write_parts(const struct vseg *s, int fd, unsigned char h[SEG
 
     seg_parts(s, part);
     for (unsigned i = 0; i < PART_COUNT; i++) {
-        unsigned char *row = h + H_PARTS + H_PART_BYTES * i;
+        unsigned char *row = h + part_at(i);
         put_le64(row, at);
         put_le64(row + 8, part[i].len);
         put_le32(row + 16, part[i].len != 0 ? crc32c(0, part[i].p, part[i].len) : 0);
@@ -172,8 +183,8 @@ static enum status header_decode(struct vseg *s, const unsigned char *h,
         (s->graph.n != 0 && s->graph.n != s->rows.n))
         return bad(e, "header values");
     for (uint32_t i = 0; i < s->curve.n; i++) {
-        uint32_t u = get_le32(h + H_CURVE + 8 * i + 4);
-        s->curve.at[i].ef = get_le32(h + H_CURVE + 8 * i);
+        uint32_t u = get_le32(h + curve_at(i) + 4);
+        s->curve.at[i].ef = get_le32(h + curve_at(i));
         memcpy(&s->curve.at[i].recall, &u, 4);
     }
     return ST_OK;
@@ -181,13 +192,12 @@ static enum status header_decode(struct vseg *s, const unsigned char *h,
 
 static enum status parts_decode(struct vseg *s, char *mem, uint64_t bytes, struct err *e)
 {
-    const unsigned char *table = (const unsigned char *)mem + H_PARTS;
     uint64_t off[PART_COUNT], want[PART_COUNT];
 
-    if (!seg_part_sizes(s, get_le64(table + H_PART_BYTES * PART_IDS + 8), want))
+    if (!seg_part_sizes(s, get_le64(mem + part_at(PART_IDS) + 8), want))
         return bad(e, "sizes");
     for (unsigned i = 0; i < PART_COUNT; i++) {
-        const unsigned char *row = table + H_PART_BYTES * i;
+        const char *row = mem + part_at(i);
         uint64_t len = get_le64(row + 8);
 
         off[i] = get_le64(row);
@@ -248,14 +258,14 @@ enum status vseg_load(const char *path, const unsigned char sig[VSEG_SIG],
     st = read_whole(path, want->bytes, &mem, e);
     b->mem[0] = mem;
     s->bytes = want->bytes;
-    if (st == ST_OK && get_le32(mem + H_CRC) != want->crc)
+    if (st == ST_OK && (mem == NULL || get_le32(mem + H_CRC) != want->crc))
         st = bad(e, "not the file of the manifest");
     if (st == ST_OK)
         st = header_decode(s, (const unsigned char *)mem, sig, e);
     if (st == ST_OK)
         st = parts_decode(s, mem, want->bytes, e);
     if (st == ST_OK)
-        st = rows_check(s, get_le64(mem + H_PARTS + H_PART_BYTES * PART_IDS + 8), e);
+        st = rows_check(s, get_le64(mem + part_at(PART_IDS) + 8), e);
     if (st != ST_OK) {
         vseg_release(s);
         return st;

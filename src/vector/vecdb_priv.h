@@ -4,7 +4,7 @@
  *   vdb          one database: queue of commit events, definitions, indexes
  *     ventry     one index folder (by signature) and how far it has been fed
  *
- * Feeding is done by whoever holds the vdb's feeder flag: the indexer thread, or a query that waits.
+ * Feeding is done by whoever holds the vdb's feeder flag: the indexer thread, or a waiting query.
  * A live entry takes events from the queue; one that is behind (new, or events were dropped)
  * follows the changes rows until it has passed everything that left the queue.
  * Locks: vectors.mu (RANK_VEC_REGISTRY) over the map and the to-do list; vdb.mu (RANK_VEC_INDEX)

@@ -1,6 +1,6 @@
 /* vector/worker.c: the two background threads. The indexer feeds what the observer queued; the
- * builder flushes, merges, builds graphs, closes indexes nobody names and removes dropped databases'
- * folders. Threads: these two. */
+ * builder flushes, merges, builds graphs, closes indexes nobody names and removes the folders of
+ * dropped databases. Threads: these two. */
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/log.h"

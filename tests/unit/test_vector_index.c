@@ -1,5 +1,5 @@
-/* test_vector_index.c: an index under random histories of writes, updates, deletes, freezes, flushes,
- * merges and restarts always answers what a plain table answers. */
+/* test_vector_index.c: an index under random histories of writes, updates, deletes, freezes,
+ * flushes, merges and restarts always answers what a plain table answers. */
 #include "unit.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* test_vector_segment.c: a segment file comes back as it went; one flipped byte anywhere, a short or
- * a foreign file is ST_CORRUPT; graph search on seeded clusters reaches its calibrated recall. */
+/* test_vector_segment.c: a segment file comes back as it went; one flipped byte, a short or a
+ * foreign file is ST_CORRUPT; graph search on seeded clusters reaches its calibrated recall. */
 #include "unit.h"
 
 #include <fcntl.h>
