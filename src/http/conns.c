@@ -4,10 +4,13 @@
  * then would hold its connection for ever (security notes C4). Here a request's head has a
  * deadline, a body a least average rate, and a connection without a request an end. A client that
  * is too slow gets its socket shut down; libmicrohttpd sees that and closes. The socket's number
- * cannot have been given to another connection by then: closing takes the lock first.
+ * cannot have been given to another connection by then: closing takes the lock first. So does a
+ * client that closed: with edge-triggered epoll libmicrohttpd misses an end that comes together
+ * with the last bytes.
  * Threads: conns_open, conns_close and the client_ functions by the pool threads, without the lock
  * where a request passes.
  */
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
@@ -57,11 +60,11 @@ static void cut(struct client *cl)
 static void look(struct client *cl, uint64_t now)
 {
     uint64_t since = atomic_load(&cl->since_us);
+    enum client_phase phase = (enum client_phase)atomic_load(&cl->phase);
 
-    if (cl->cut || since > now)
+    if (cl->cut || phase == CLIENT_BUSY || since + LOOK_US > now)
         return;
-    if (client_too_slow((enum client_phase)atomic_load(&cl->phase), now - since,
-                        atomic_load(&cl->bytes)))
+    if (client_too_slow(phase, now - since, atomic_load(&cl->bytes)) || client_gone(cl))
         cut(cl);
 }
 
@@ -152,7 +155,10 @@ void client_got(struct client *cl, size_t body_bytes)
     atomic_fetch_add(&cl->bytes, body_bytes);
 }
 
-int client_fd(const struct client *cl)
+bool client_gone(const struct client *cl)
 {
-    return cl->fd;
+    char c;
+    ssize_t n = recv(cl->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }

@@ -32,8 +32,8 @@ struct exchange {
     struct job job;
     struct request rq;
     struct reply rp;
-    struct slice uri; /* raw, with the query; arena */
-    enum exchange_state state;
+    struct slice uri;  /* raw, with the query; arena */
+    _Atomic int state; /* enum exchange_state; hands the rest over to whom it names */
     struct buf body;
     size_t counted; /* bytes of LIMIT_INFLIGHT_BYTES that are ours */
     size_t drained; /* bytes read after the request was refused */
@@ -100,7 +100,8 @@ void conns_close(struct conns *c, struct client *cl); /* before the socket is cl
 void conns_cut_all(struct conns *c); /* shuts every socket down: the server stops */
 void client_phase(struct client *cl, enum client_phase phase);
 void client_got(struct client *cl, size_t body_bytes);
-int client_fd(const struct client *cl);
+/* Its end of the connection is closed and nothing of it is unread. */
+bool client_gone(const struct client *cl);
 /* Whether a client that is `age_us` in this phase, of which it sent `bytes` of a body, is to go. */
 bool client_too_slow(enum client_phase phase, uint64_t age_us, uint64_t bytes);
 #endif

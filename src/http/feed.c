@@ -7,10 +7,8 @@
  * The timer touches a feed under its lock, which the job takes to leave the heap; the committer's
  * wake sets `woken` as its last act, and the job waits for that if it could not cancel the waiter.
  */
-#include <errno.h>
 #include <sched.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -69,7 +67,7 @@ static void heap_insert_locked(struct timers *t, struct exchange *x)
 {
     if (t->n + 2 > t->cap) {
         t->cap = t->cap != 0 ? 2 * t->cap : 64;
-        t->heap = mem_realloc(t->heap, t->cap * sizeof(t->heap[0]));
+        t->heap = mem_realloc(t->heap, t->cap * sizeof(void *));
     }
     heap_set(t, ++t->n, x);
     heap_up(t, t->n);
@@ -113,20 +111,11 @@ static void on_write(struct db_waiter *w)
     atomic_store(&x->wait.woken, 1);
 }
 
-/* A suspended connection is not polled: a client that went away shows only here. */
-static bool peer_is_gone(const struct exchange *x)
-{
-    ssize_t n;
-    char c;
-
-    n = recv(client_fd(x->client), &c, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
 static void timer_due_locked(struct timers *t, struct exchange *x, uint64_t now)
 {
     heap_remove_locked(t, x);
-    x->wait.peer_gone = peer_is_gone(x);
+    /* A suspended connection is not polled: a client that went away shows only here. */
+    x->wait.peer_gone = client_gone(x->client);
     if (t->all || x->wait.peer_gone || now >= x->rp.stream->deadline_us) {
         fire(x);
         return;

@@ -59,7 +59,7 @@ static enum status bulk_done(struct request *rq, struct reply *rp)
         enum status st = r->op != NULL ? r->op->st : r->st;
 
         if (st == ST_NO_SPACE || st == ST_UNAVAILABLE) {
-            rq->err = r->op->err;
+            rq->err = r->op != NULL ? r->op->err : *r->err;
             return st;
         }
         if (st == ST_OK && !k->new_edits)

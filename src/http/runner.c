@@ -12,7 +12,7 @@ enum { PIECE_MAX = 4 * LIMIT_REQUEST_BYTES };
 
 static void finish(struct exchange *x)
 {
-    x->state = EX_READY;
+    atomic_store(&x->state, EX_READY);
     exchange_resume(x);
 }
 

@@ -73,7 +73,9 @@ static struct MHD_Response *make_response(struct exchange *x)
     char *bytes;
     size_t n = 0;
 
-    if (rp->stream != NULL)
+    /* To HEAD libmicrohttpd would send the last chunk of a chunked body: the client would read it
+     * as the next answer. */
+    if (rp->stream != NULL && x->rq.method != M_HEAD)
         return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIMIT_STREAM_CHUNK / 2,
                                                  content_reader, x, NULL);
     if (rp->body.n == 0)
@@ -90,7 +92,7 @@ bool exchange_send(struct exchange *x)
     if (r == NULL)
         return false;
     add_headers(r, x);
-    x->state = EX_SENDING;
+    atomic_store(&x->state, EX_SENDING);
     ok = MHD_queue_response(x->conn, x->rp.code, r);
     MHD_destroy_response(r);
     return ok == MHD_YES;

@@ -17,7 +17,7 @@
 #include "base/time.h"
 #include "http/exchange.h"
 
-enum { STOP_GRACE_MS = 15000 };
+enum { STOP_GRACE_MS = 5000 };
 
 /* ---- beginning and end ---- */
 
@@ -188,7 +188,7 @@ static enum MHD_Result begin(struct exchange *x, const char *method)
         buf_reserve(&x->body, body_n < (1u << 20) ? (size_t)body_n : 1u << 20);
     x->body_began_us = time_mono_us();
     client_phase(x->client, CLIENT_BODY);
-    x->state = EX_READING;
+    atomic_store(&x->state, EX_READING);
     return MHD_YES;
 }
 
@@ -224,7 +224,7 @@ static enum MHD_Result hand_over(struct exchange *x)
         return refuse(x);
     client_phase(x->client, CLIENT_BUSY);
     x->body_us = time_mono_us() - x->body_began_us;
-    x->state = EX_RUNNING;
+    atomic_store(&x->state, EX_RUNNING);
     x->rq.body = buf_slice(&x->body);
     x->job.run = exchange_run;
     MHD_suspend_connection(x->conn);
@@ -234,7 +234,8 @@ static enum MHD_Result hand_over(struct exchange *x)
 
 /* WRITE PATH 1/8: bytes to a request; the body is bounded. Called by libmicrohttpd for the head,
  * for each piece of the body, at the body's end, and again after a resume. */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
+static enum MHD_Result on_request(/* NOLINT(readability-function-size): libmicrohttpd's */
+                                  void *cls, struct MHD_Connection *conn, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_n, void **con_cls)
 {
@@ -244,7 +245,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
     (void)cls, (void)conn, (void)url, (void)version;
     if (x == NULL)
         return MHD_NO;
-    switch (x->state) {
+    switch ((enum exchange_state)atomic_load(&x->state)) {
     case EX_NEW:
         return begin(x, method);
     case EX_READING:

@@ -31,19 +31,19 @@ static void set_json(struct buf *b, const struct json *v)
 static enum status load_source(struct repl_job *j, struct arena *a, const struct json **out,
                                struct err *e)
 {
-    const struct json *doc, *rev;
-    long code;
+    struct peer_call get = {.method = "GET", .path = checkpoint_path(j, a)};
+    const struct json *rev;
 
     *out = NULL;
-    TRY(peer_call(j->peer, a, "GET", checkpoint_path(j, a), SLICE_LIT(""), &code, &doc, e));
-    if (code == 404)
+    TRY(peer_call(j->peer, a, &get, e));
+    if (get.code == 404)
         return ST_OK;
-    if (code != 200)
-        return err_set(e, ST_UPSTREAM, "the source answered %ld for the checkpoint", code);
-    rev = json_get(doc, "_rev");
+    if (get.code != 200)
+        return err_set(e, ST_UPSTREAM, "the source answered %ld for the checkpoint", get.code);
+    rev = json_get(get.json, "_rev");
     if (json_is(rev, JSON_STRING))
         repl_buf_set(&j->source_log_rev, rev->text);
-    *out = doc;
+    *out = get.json;
     return ST_OK;
 }
 
@@ -79,8 +79,7 @@ static const struct json *find_session(const struct json *log, struct slice id)
     return NULL;
 }
 
-/* The newest session that both logs know, or the top-level one if it is the same. */
-static const struct json *common_seq(const struct json *src, const struct json *tgt)
+const struct json *checkpoint_common_seq(const struct json *src, const struct json *tgt)
 {
     const struct json *s = json_get(src, "session_id"), *t = json_get(tgt, "session_id");
     const struct json *history = json_get(src, "history");
@@ -120,7 +119,7 @@ enum status checkpoint_load(struct repl_job *j, struct arena *a, struct err *e)
     if (j->spec.use_checkpoints) {
         TRY(load_source(j, a, &src, e));
         TRY(load_target(j, a, &tgt, e));
-        seq = common_seq(src, tgt);
+        seq = checkpoint_common_seq(src, tgt);
         keep_history(j, src);
     }
     if (seq != NULL)
@@ -180,39 +179,52 @@ static void write_log(struct repl_job *j, struct slice rev, struct buf *out)
  * server always says "0" or nothing: taken as it is. */
 static enum status check_source(struct repl_job *j, struct arena *a, struct err *e)
 {
-    const struct json *answer, *started;
-    long code;
+    struct peer_call post = {.method = "POST", .path = SLICE_LIT("/_ensure_full_commit")};
+    const struct json *started;
 
-    TRY(peer_call(j->peer, a, "POST", SLICE_LIT("/_ensure_full_commit"), SLICE_LIT(""), &code,
-                  &answer, e));
-    started = json_get(answer, "instance_start_time");
-    if (code != 201 || !json_is(started, JSON_STRING) || slice_eq(started->text, SLICE_LIT("0")) ||
-        j->start_time.n == 0 || slice_eq(buf_slice(&j->start_time), SLICE_LIT("0")))
+    TRY(peer_call(j->peer, a, &post, e));
+    started = json_get(post.json, "instance_start_time");
+    if (post.code != 201 || !json_is(started, JSON_STRING) ||
+        slice_eq(started->text, SLICE_LIT("0")) || j->start_time.n == 0 ||
+        slice_eq(buf_slice(&j->start_time), SLICE_LIT("0")))
         return ST_OK;
     if (!slice_eq(started->text, buf_slice(&j->start_time)))
         return err_set(e, ST_UPSTREAM, "the source was re-created or restarted with lost writes");
     return ST_OK;
 }
 
-static enum status save_source(struct repl_job *j, struct arena *a, struct buf *text, bool again,
-                               struct err *e)
+static enum status put_source(struct repl_job *j, struct arena *a, struct buf *text, long *code,
+                              struct err *e)
 {
-    const struct json *answer = NULL, *rev;
-    long code;
+    struct peer_call put = {.method = "PUT", .path = checkpoint_path(j, a)};
+    const struct json *rev;
 
     buf_clear(text);
     write_log(j, buf_slice(&j->source_log_rev), text);
-    TRY(peer_call(j->peer, a, "PUT", checkpoint_path(j, a), buf_slice(text), &code, &answer, e));
-    rev = json_get(answer, "rev");
-    if ((code == 201 || code == 200 || code == 202) && json_is(rev, JSON_STRING)) {
+    put.body = buf_slice(text);
+    TRY(peer_call(j->peer, a, &put, e));
+    rev = json_get(put.json, "rev");
+    *code = put.code;
+    if ((put.code == 201 || put.code == 200 || put.code == 202) && json_is(rev, JSON_STRING)) {
         repl_buf_set(&j->source_log_rev, rev->text);
-        return ST_OK;
+        *code = 201;
     }
-    if (code == 409 && again) { /* somebody else wrote it: take its revision, try once more */
-        TRY(load_source(j, a, &answer, e));
-        return save_source(j, a, text, false, e); /* NOLINT(misc-no-recursion): once */
+    return ST_OK;
+}
+
+static enum status save_source(struct repl_job *j, struct arena *a, struct buf *text, struct err *e)
+{
+    const struct json *theirs;
+    long code;
+
+    TRY(put_source(j, a, text, &code, e));
+    if (code == 409) { /* somebody else wrote it: take its revision, try once more */
+        TRY(load_source(j, a, &theirs, e));
+        TRY(put_source(j, a, text, &code, e));
     }
-    return err_set(e, ST_UPSTREAM, "the source answered %ld to the checkpoint", code);
+    if (code != 201)
+        return err_set(e, ST_UPSTREAM, "the source answered %ld to the checkpoint", code);
+    return ST_OK;
 }
 
 static enum status save_target(struct repl_job *j, struct arena *a, struct buf *text, struct err *e)
@@ -251,7 +263,7 @@ enum status checkpoint_save(struct repl_job *j, struct err *e)
     buf_init(&text, LIMIT_DOC_BYTES);
     st = check_source(j, a, e);
     if (st == ST_OK)
-        st = save_source(j, a, &text, true, e);
+        st = save_source(j, a, &text, e);
     if (st == ST_OK)
         st = save_target(j, a, &text, e);
     if (st == ST_OK) {

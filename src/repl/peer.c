@@ -373,14 +373,13 @@ struct slice fetch_body(const struct fetch *f)
     return buf_slice(&f->answer);
 }
 
-enum status peer_call(struct peer *p, struct arena *a, const char *method, struct slice path,
-                      struct slice body, long *code, const struct json **out, struct err *e)
+enum status peer_call(struct peer *p, struct arena *a, struct peer_call *call, struct err *e)
 {
-    struct fetch *f = fetch_start(p, method, path, body);
-    enum status st = fetch_wait(p, f, code, e);
+    struct fetch *f = fetch_start(p, call->method, call->path, call->body);
+    enum status st = fetch_wait(p, f, &call->code, e);
 
-    if (st == ST_OK && json_parse(a, arena_dup(a, fetch_body(f)), out, e) != ST_OK)
-        st = err_set(e, ST_UPSTREAM, "the source answered %ld without JSON", *code);
+    if (st == ST_OK && json_parse(a, arena_dup(a, fetch_body(f)), &call->json, e) != ST_OK)
+        st = err_set(e, ST_UPSTREAM, "the source answered %ld without JSON", call->code);
     fetch_free(p, f);
     return st;
 }

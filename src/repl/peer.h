@@ -44,7 +44,12 @@ struct slice fetch_body(const struct fetch *f);
 void fetch_free(struct peer *p, struct fetch *f); /* aborts it if need be; NULL is fine */
 
 /* Start, wait and parse: the answer as JSON in the arena; any HTTP status. */
-enum status peer_call(struct peer *p, struct arena *a, const char *method, struct slice path,
-                      struct slice body, long *code, const struct json **out,
+struct peer_call {
+    const char *method;
+    struct slice path, body;
+    long code;               /* the answer */
+    const struct json *json; /* the answer */
+};
+enum status peer_call(struct peer *p, struct arena *a, struct peer_call *call,
                       struct err *e) MUST_CHECK;
 #endif

@@ -230,12 +230,11 @@ static struct slice doc_path(struct arena *a, struct slice id, struct slice tail
 static enum status fetch_one(struct repl_job *j, struct arena *a, const struct want *w,
                              struct err *e)
 {
+    struct peer_call get = {.method = "GET"};
     struct buf tail, revs;
     const struct json *list;
     struct commit_op *ops;
-    struct slice path;
     size_t n = 0;
-    long code;
 
     buf_init(&revs, LIMIT_REV_BYTES * 2 + 64);
     buf_char(&revs, '[');
@@ -244,14 +243,15 @@ static enum status fetch_one(struct repl_job *j, struct arena *a, const struct w
     buf_init(&tail, LIMIT_REV_BYTES * 8 + 128);
     buf_str(&tail, "?revs=true&latest=true&attachments=true&open_revs=");
     percent_encode(&tail, buf_slice(&revs));
-    path = doc_path(a, w->id, buf_slice(&tail));
+    get.path = doc_path(a, w->id, buf_slice(&tail));
     buf_free(&revs);
     buf_free(&tail);
-    TRY(peer_call(j->peer, a, "GET", path, SLICE_LIT(""), &code, &list, e));
-    if (code == 404)
+    TRY(peer_call(j->peer, a, &get, e));
+    if (get.code == 404)
         return ST_OK;
-    if (code != 200 || list->type != JSON_ARRAY)
-        return err_set(e, ST_UPSTREAM, "the source answered %ld for a document", code);
+    list = get.json;
+    if (get.code != 200 || list->type != JSON_ARRAY)
+        return err_set(e, ST_UPSTREAM, "the source answered %ld for a document", get.code);
     ops = arena_array(a, (size_t)list->count + 1, sizeof(*ops));
     for (const struct json *r = list->first; r != NULL; r = r->next)
         if (json_is(json_get(r, "ok"), JSON_OBJECT))
@@ -385,19 +385,19 @@ static enum status open_target(struct repl_job *j, struct err *e)
 
 static enum status open_source(struct repl_job *j, struct arena *a, struct err *e)
 {
-    const struct json *info, *started;
-    long code;
+    struct peer_call get = {.method = "GET", .path = SLICE_LIT("/")};
+    const struct json *started;
 
-    TRY(peer_call(j->peer, a, "GET", SLICE_LIT("/"), SLICE_LIT(""), &code, &info, e));
-    if (code == 404)
+    TRY(peer_call(j->peer, a, &get, e));
+    if (get.code == 404)
         return err_word(e, ST_NOT_FOUND, "db_not_found", "could not open %.*s",
                         (int)j->spec.source.url.n, j->spec.source.url.p);
-    if (code == 401 || code == 403)
-        return err_set(e, code == 401 ? ST_UNAUTHORIZED : ST_FORBIDDEN,
+    if (get.code == 401 || get.code == 403)
+        return err_set(e, get.code == 401 ? ST_UNAUTHORIZED : ST_FORBIDDEN,
                        "the source refused the credentials");
-    if (code != 200 || json_get(info, "update_seq") == NULL)
-        return err_set(e, ST_UPSTREAM, "the source answered %ld: is it a database?", code);
-    started = json_get(info, "instance_start_time");
+    if (get.code != 200 || json_get(get.json, "update_seq") == NULL)
+        return err_set(e, ST_UPSTREAM, "the source answered %ld: is it a database?", get.code);
+    started = json_get(get.json, "instance_start_time");
     if (json_is(started, JSON_STRING))
         repl_buf_set(&j->start_time, started->text);
     return ST_OK;
@@ -411,14 +411,14 @@ static enum status one_page(struct repl_job *j, struct fetch **next, uint32_t *r
     struct arena *a = arena_new();
     struct fetch *page = *next;
     const struct json *rows = NULL;
-    struct slice last;
+    struct slice last = SLICE_LIT("");
     struct wants w = {0};
     enum status st;
 
     *next = NULL;
     st = changes_finish(j, page, a, &rows, &last, e);
     fetch_free(j->peer, page);
-    if (st == ST_OK) {
+    if (st == ST_OK && rows != NULL) {
         *rows_n = rows->count;
         if (rows->count != 0)
             *next = changes_start(j, last, false);

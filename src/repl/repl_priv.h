@@ -63,6 +63,9 @@ struct repl_job {
 enum status repl_pull(struct repl_job *j, struct err *e) MUST_CHECK;
 /* checkpoint.c */
 enum status checkpoint_load(struct repl_job *j, struct arena *a, struct err *e) MUST_CHECK;
+/* Where to go on: source_last_seq if both logs end with the same session, else recorded_seq of the
+ * newest session of the source's history that the target's knows. NULL: nowhere, from the start. */
+const struct json *checkpoint_common_seq(const struct json *src, const struct json *tgt);
 enum status checkpoint_save(struct repl_job *j, struct err *e) MUST_CHECK;
 void checkpoint_history_item(struct repl_job *j, struct buf *out);
 void repl_buf_set(struct buf *b, struct slice s);
