@@ -70,6 +70,17 @@ foreach(source ${bench_sources})
   target_link_libraries(${exe} PRIVATE warnings app)
 endforeach()
 
+# ---- recall: needs data (DIVAN_MNIST), else skipped
+
+file(GLOB recall_sources CONFIGURE_DEPENDS tests/recall/recall_*.c)
+foreach(source ${recall_sources})
+  get_filename_component(exe ${source} NAME_WE)
+  string(REGEX REPLACE "^recall_" "" topic ${exe})
+  add_executable(${exe} ${source})
+  target_link_libraries(${exe} PRIVATE warnings app)
+  a_test(recall.${topic} recall 600 $<TARGET_FILE:${exe}>)
+endforeach()
+
 # ---- black box tests of the server
 
 set(server_env "DIVAN=${PROJECT_BINARY_DIR}/divan" DIVAN_SANITIZE=${DIVAN_SANITIZE})

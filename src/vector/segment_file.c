@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/fs.h"
@@ -258,7 +259,8 @@ enum status vseg_load(const char *path, const unsigned char sig[VSEG_SIG],
     st = read_whole(path, want->bytes, &mem, e);
     b->mem[0] = mem;
     s->bytes = want->bytes;
-    if (st == ST_OK && (mem == NULL || get_le32(mem + H_CRC) != want->crc))
+    ASSERT(st != ST_OK || mem != NULL);
+    if (st == ST_OK && get_le32(mem + H_CRC) != want->crc)
         st = bad(e, "not the file of the manifest");
     if (st == ST_OK)
         st = header_decode(s, (const unsigned char *)mem, sig, e);
