@@ -182,6 +182,17 @@ static enum status write_doc(struct changes *c, const struct seqrow *row,
     return doc_view_write(c->db, &v, c->arena, out, e);
 }
 
+/* Counted as CouchDB does, down from the limit: clients expect the numbered rows where they are
+ * there, and without a limit the first row is one. */
+static bool row_has_seq(const struct changes *c)
+{
+    uint64_t limit = c->opts.limit != UINT64_MAX ? c->opts.limit : 0, n = c->opts.seq_interval;
+
+    if (n <= 1)
+        return true;
+    return limit == 0 ? c->rows % n == 0 : (limit - c->rows) % n == 0;
+}
+
 static enum status write_row(struct changes *c, uint64_t seq, const struct seqrow *row,
                              struct buf *out, struct err *e)
 {
@@ -191,9 +202,10 @@ static enum status write_row(struct changes *c, uint64_t seq, const struct seqro
 
     if (tree)
         TRY(doc_info(c->db, c->cursor->snap, row->docid, c->arena, &info, e));
-    c->rows++;
     buf_str(out, "{\"seq\":");
-    if (c->opts.seq_interval > 1 && c->rows % c->opts.seq_interval != 0) {
+    bool silent = !row_has_seq(c);
+    c->rows++;
+    if (silent) {
         buf_str(out, "null");
     } else {
         buf_char(out, '"');

@@ -9,13 +9,12 @@
 struct choice {
     struct db *db;
     struct slice id;
-    struct docinfo info;
+    struct doc_picks picks;
     bool latest;
     struct doc_read_opts opts;
     struct arena *a;
     struct buf *out;
-    bool *given; /* latest: by node, written already */
-    uint32_t n;  /* entries written */
+    bool *given; /* latest: by node, picked already */
     /* Writes what stands for a revision that is not there. */
     void (*missing)(const struct choice *c, struct slice rev);
 };
@@ -46,62 +45,109 @@ static void write_missing_item(const struct choice *c, struct slice rev)
     write_item_error(c->out, c->id, rev, "not_found", "missing");
 }
 
-static void separate(struct choice *c)
+static void pick_node(struct choice *c, uint32_t node)
 {
-    if (c->n++ > 0)
-        buf_char(c->out, ',');
+    const struct revnode *n = &c->picks.info.tree.nodes[node];
+    struct doc_pick *p = &c->picks.v[c->picks.n++];
+
+    *p = (struct doc_pick){.node = (int)node};
+    if (!n->has_body)
+        *p = (struct doc_pick){.node = -1, .missing = rev_text(c->a, &n->rev)};
 }
 
-static enum status write_node(struct choice *c, uint32_t node, struct err *e)
+static void pick_leaves(struct choice *c)
 {
-    const struct revnode *n = &c->info.tree.nodes[node];
-
-    separate(c);
-    if (!n->has_body) {
-        c->missing(c, rev_text(c->a, &n->rev));
-        return ST_OK;
-    }
-    buf_str(c->out, "{\"ok\":");
-    TRY(doc_write_json(c->db, c->id, &c->info, (int)node, &c->opts, c->a, c->out, e));
-    buf_char(c->out, '}');
-    return ST_OK;
-}
-
-static enum status write_leaves(struct choice *c, struct err *e)
-{
-    uint32_t *leaves, n = revtree_leaves(&c->info.tree, c->a, &leaves);
+    uint32_t *leaves, n = revtree_leaves(&c->picks.info.tree, c->a, &leaves);
 
     for (uint32_t i = 0; i < n; i++)
-        TRY(write_node(c, leaves[i], e));
-    return ST_OK;
+        pick_node(c, leaves[i]);
 }
 
 /* The leaves at or below a node, each once in the whole answer. */
-static enum status write_latest(struct choice *c, int node, struct err *e)
+static void pick_latest(struct choice *c, int node)
 {
-    uint32_t *leaves, n = revtree_leaves_below(&c->info.tree, node, c->a, &leaves);
+    const struct revtree *tree = &c->picks.info.tree;
+    uint32_t *leaves, n = revtree_leaves_below(tree, node, c->a, &leaves);
 
     if (c->given == NULL)
-        c->given = arena_zalloc(c->a, c->info.tree.n * sizeof *c->given);
+        c->given = arena_zalloc(c->a, tree->n * sizeof *c->given);
     for (uint32_t i = 0; i < n; i++) {
         if (c->given[leaves[i]])
             continue;
         c->given[leaves[i]] = true;
-        TRY(write_node(c, leaves[i], e));
+        pick_node(c, leaves[i]);
+    }
+}
+
+static void pick_rev(struct choice *c, const struct rev *rev)
+{
+    const struct revtree *tree = &c->picks.info.tree;
+    int node = tree->n > 0 ? revtree_find(tree, rev) : -1;
+
+    if (node < 0)
+        c->picks.v[c->picks.n++] = (struct doc_pick){.node = -1, .missing = rev_text(c->a, rev)};
+    else if (c->latest)
+        pick_latest(c, node);
+    else
+        pick_node(c, (uint32_t)node);
+}
+
+/* Loads the tree and picks; revs NULL: all leaves. *found false: there is no such document. */
+static enum status pick(struct choice *c, const struct rev *revs, uint32_t nrevs, bool *found,
+                        struct err *e)
+{
+    struct revtree *tree = &c->picks.info.tree;
+
+    TRY(doc_lookup(c->db, NULL, c->id, c->a, &c->picks.info, found, e));
+    if (!*found)
+        tree->n = 0;
+    c->picks.v = arena_array(c->a, (size_t)nrevs + (revs == NULL || c->latest ? tree->n : 0) + 1,
+                             sizeof *c->picks.v);
+    if (revs == NULL && *found)
+        pick_leaves(c);
+    for (uint32_t i = 0; revs != NULL && i < nrevs; i++)
+        pick_rev(c, &revs[i]);
+    return ST_OK;
+}
+
+static enum status write_picks(struct choice *c, struct err *e)
+{
+    for (uint32_t i = 0; i < c->picks.n; i++) {
+        const struct doc_pick *p = &c->picks.v[i];
+
+        if (i > 0)
+            buf_char(c->out, ',');
+        if (p->node < 0) {
+            c->missing(c, p->missing);
+            continue;
+        }
+        buf_str(c->out, "{\"ok\":");
+        TRY(doc_write_json(c->db, c->id, &c->picks.info, p->node, &c->opts, c->a, c->out, e));
+        buf_char(c->out, '}');
     }
     return ST_OK;
 }
 
-static enum status write_rev(struct choice *c, const struct rev *rev, struct err *e)
+static enum status open_picks(struct choice *c, const struct doc_open *want, struct err *e)
 {
-    int node = c->info.tree.n > 0 ? revtree_find(&c->info.tree, rev) : -1;
+    struct rev *revs = arena_array(c->a, (size_t)want->nrevs + 1, sizeof *revs);
+    bool found;
 
-    if (node < 0) {
-        separate(c);
-        c->missing(c, rev_text(c->a, rev));
-        return ST_OK;
-    }
-    return c->latest ? write_latest(c, node, e) : write_node(c, (uint32_t)node, e);
+    c->latest = want->latest;
+    for (uint32_t i = 0; i < want->nrevs && !want->all; i++)
+        TRY(rev_parse(c->a, want->revs[i], &revs[i], e));
+    TRY(pick(c, want->all ? NULL : revs, want->all ? 0 : want->nrevs, &found, e));
+    return found || !want->all ? ST_OK : err_set(e, ST_NOT_FOUND, "missing");
+}
+
+enum status doc_open_list(struct db *db, struct slice id, const struct doc_open *want,
+                          struct arena *a, struct doc_picks *out, struct err *e)
+{
+    struct choice c = {.db = db, .id = id, .a = a};
+
+    TRY(open_picks(&c, want, e));
+    *out = c.picks;
+    return ST_OK;
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
@@ -109,28 +155,13 @@ enum status doc_open_revs(struct db *db, struct slice id, const struct slice *re
                           bool all, bool latest, const struct doc_read_opts *opts, struct arena *a,
                           struct buf *out, struct err *e)
 {
-    struct choice c = {.db = db,
-                       .id = id,
-                       .latest = latest,
-                       .opts = *opts,
-                       .a = a,
-                       .out = out,
-                       .missing = write_missing};
-    struct rev *parsed = arena_array(a, (size_t)nrevs + 1, sizeof *parsed);
-    bool found;
+    struct doc_open want = {.revs = revs, .nrevs = nrevs, .all = all, .latest = latest};
+    struct choice c = {
+        .db = db, .id = id, .opts = *opts, .a = a, .out = out, .missing = write_missing};
 
-    for (uint32_t i = 0; i < nrevs && !all; i++)
-        TRY(rev_parse(a, revs[i], &parsed[i], e));
-    TRY(doc_lookup(db, NULL, id, a, &c.info, &found, e));
-    if (!found && all)
-        return err_set(e, ST_NOT_FOUND, "missing");
-    if (!found)
-        c.info.tree.n = 0;
+    TRY(open_picks(&c, &want, e));
     buf_char(out, '[');
-    if (all)
-        TRY(write_leaves(&c, e));
-    for (uint32_t i = 0; i < nrevs && !all; i++)
-        TRY(write_rev(&c, &parsed[i], e));
+    TRY(write_picks(&c, e));
     buf_char(out, ']');
     return ST_OK;
 }
@@ -184,12 +215,10 @@ static enum status write_item(struct choice *c, const struct json *rev, const st
     if (rev != NULL)
         TRY(rev_parse(c->a, rev->text, &r, e));
     TRY(item_atts_since(item, c->a, &c->opts, e));
-    TRY(doc_lookup(c->db, NULL, c->id, c->a, &c->info, &found, e));
-    if (!found)
-        c->info.tree.n = 0;
-    if (rev != NULL)
-        return write_rev(c, &r, e);
-    return found ? write_leaves(c, e) : err_set(e, ST_NOT_FOUND, "missing");
+    TRY(pick(c, rev != NULL ? &r : NULL, rev != NULL ? 1 : 0, &found, e));
+    if (!found && rev == NULL)
+        return err_set(e, ST_NOT_FOUND, "missing");
+    return write_picks(c, e);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
@@ -237,6 +266,7 @@ struct diff {
     struct db *db;
     struct arena *a; /* reset for every document */
     struct buf *out;
+    bool bare;  /* _missing_revs: the revisions and nothing else */
     uint32_t n; /* documents written */
 };
 
@@ -279,7 +309,7 @@ static enum status diff_one(struct diff *d, const struct json *revs, struct err 
             if (d->n++ > 0)
                 buf_char(d->out, ',');
             json_write_str(d->out, revs->key);
-            buf_str(d->out, ":{\"missing\":[\"");
+            buf_str(d->out, d->bare ? ":[\"" : ":{\"missing\":[\"");
         } else {
             buf_str(d->out, ",\"");
         }
@@ -290,28 +320,43 @@ static enum status diff_one(struct diff *d, const struct json *revs, struct err 
     if (missing == 0)
         return ST_OK;
     buf_char(d->out, ']');
+    if (d->bare)
+        return ST_OK;
     if (found)
         write_ancestors(&info, gen, d);
     buf_char(d->out, '}');
     return ST_OK;
 }
 
+static enum status diff_all(struct diff *d, const struct json *req, struct err *e)
+{
+    enum status st = ST_OK;
+
+    if (!json_is(req, JSON_OBJECT))
+        return err_set(e, ST_BAD_REQUEST, "Request body must be a JSON object");
+    d->a = arena_new();
+    buf_char(d->out, '{');
+    for (const struct json *v = req->first; v != NULL && st == ST_OK; v = v->next) {
+        st = diff_one(d, v, e);
+        arena_reset(d->a);
+    }
+    buf_char(d->out, '}');
+    arena_free(d->a);
+    return st;
+}
+
 enum status doc_revs_diff(struct db *db, const struct json *req, struct arena *a, struct buf *out,
                           struct err *e)
 {
     struct diff d = {.db = db, .out = out};
-    enum status st = ST_OK;
 
     (void)a;
-    if (!json_is(req, JSON_OBJECT))
-        return err_set(e, ST_BAD_REQUEST, "Request body must be a JSON object");
-    d.a = arena_new();
-    buf_char(out, '{');
-    for (const struct json *v = req->first; v != NULL && st == ST_OK; v = v->next) {
-        st = diff_one(&d, v, e);
-        arena_reset(d.a);
-    }
-    buf_char(out, '}');
-    arena_free(d.a);
-    return st;
+    return diff_all(&d, req, e);
+}
+
+enum status doc_missing_revs(struct db *db, const struct json *req, struct buf *out, struct err *e)
+{
+    struct diff d = {.db = db, .out = out, .bare = true};
+
+    return diff_all(&d, req, e);
 }

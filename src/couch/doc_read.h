@@ -3,6 +3,11 @@
 #define COUCH_DOC_READ_H
 #include "couch/db.h"
 
+/* The attachments whose bytes come after the JSON, in member order. */
+struct doc_follows {
+    const struct att *atts;
+    uint32_t n;
+};
 struct doc_read_opts {
     bool revs, revs_info, conflicts, deleted_conflicts, local_seq;
     bool attachments; /* inline base64 data instead of stubs */
@@ -10,6 +15,9 @@ struct doc_read_opts {
     const struct rev *atts_since; /* with attachments: only those newer than these ancestors */
     uint32_t natts_since;
     bool has_atts_since;
+    /* Not NULL: for an answer in parts. Attachments are as with `attachments` and
+     * att_encoding_info, but "follows":true instead of data, and are listed here (arena). */
+    struct doc_follows *follows;
 };
 /* ST_NOT_FOUND reason "missing" when the document was never there. */
 enum status doc_info(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,
@@ -30,6 +38,23 @@ enum status doc_write_winner(struct db *db, struct slice id, const struct rev *r
 /* Winner or ?rev=; 404 "missing" / "deleted". node: its index. */
 enum status doc_find(struct db *db, struct slice id, struct slice rev, struct arena *a,
                      struct docinfo *info, int *node, struct err *e) MUST_CHECK;
+/* Which revisions open_revs asks for: what doc_open_revs writes, for an answer in parts. */
+struct doc_open {
+    const struct slice *revs;
+    uint32_t nrevs;
+    bool all, latest; /* all: revs is ignored */
+};
+struct doc_pick {
+    int node;             /* one with a body; or -1: ... */
+    struct slice missing; /* ... the revision that is not there */
+};
+struct doc_picks {
+    struct docinfo info;
+    struct doc_pick *v;
+    uint32_t n;
+};
+enum status doc_open_list(struct db *db, struct slice id, const struct doc_open *want,
+                          struct arena *a, struct doc_picks *out, struct err *e) MUST_CHECK;
 /* open_revs=all (revs NULL) or a list: [{"ok":doc}|{"missing":"rev"}...] as a JSON array. */
 enum status doc_open_revs(struct db *db, struct slice id, const struct slice *revs, uint32_t nrevs,
                           bool all, bool latest, const struct doc_read_opts *opts, struct arena *a,
@@ -48,6 +73,9 @@ enum status doc_att_data(struct db *db, const struct att *att, struct buf *out,
 /* Body object of _revs_diff: {"id":{"missing":[..],"possible_ancestors":[..]}} for {id:[rev..]}. */
 enum status doc_revs_diff(struct db *db, const struct json *req, struct arena *a, struct buf *out,
                           struct err *e) MUST_CHECK;
+/* What _missing_revs says: {"id":["rev"..]}, the same revisions without ancestors. */
+enum status doc_missing_revs(struct db *db, const struct json *req, struct buf *out,
+                             struct err *e) MUST_CHECK;
 /* _local: ST_NOT_FOUND "missing"; appends the JSON object with _id and _rev. id without prefix. */
 enum status doc_local_read(struct db *db, struct slice id, struct arena *a, struct buf *out,
                            struct rev *rev, struct err *e) MUST_CHECK;

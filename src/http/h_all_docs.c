@@ -101,6 +101,9 @@ static enum status parse_rows(struct request *rq, const struct json *body, struc
         return ST_OK;
     if (r->keys->type != JSON_ARRAY)
         return err_set(&rq->err, ST_BAD_REQUEST, "`keys` member must be an array.");
+    if (r->keys->count != 0 && (o->has_start || o->has_end))
+        return err_word(&rq->err, ST_BAD_REQUEST, "query_parse_error",
+                        "`keys` is incompatible with `key`, `start_key` and `end_key`");
     if (r->keys->count > LIMIT_KEYS)
         return err_set(&rq->err, ST_BAD_REQUEST, "more than %d keys", LIMIT_KEYS);
     r->keys = json_unpack(rq->arena, r->keys);
@@ -111,6 +114,7 @@ static enum status parse_rows(struct request *rq, const struct json *body, struc
 
 static void write_head(struct rows *r, struct buf *out, bool has_row)
 {
+    uint64_t offset = UINT64_MAX;
     struct db_counts c;
 
     buf_str(out, "{\"total_rows\":");
@@ -121,10 +125,12 @@ static void write_head(struct rows *r, struct buf *out, bool has_row)
         seq_write(out, r->db, c.update_seq);
         buf_char(out, '"');
     }
-    buf_str(out, ",\"offset\":");
     if (r->reader != NULL)
-        buf_u64(out, all_docs_offset(r->reader));
-    else
+        offset = all_docs_offset(r->reader);
+    buf_str(out, ",\"offset\":");
+    if (offset != UINT64_MAX)
+        buf_u64(out, offset);
+    else /* keys, or too far to count */
         buf_str(out, "null");
     buf_str(out, ",\"rows\":[");
     if (has_row)

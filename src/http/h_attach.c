@@ -84,6 +84,13 @@ static enum status send_bytes(struct request *rq, struct reply *rp, struct db *d
     return st;
 }
 
+static enum status refuse_local(struct request *rq)
+{
+    if (!slice_starts(rq_arg(rq, "docid"), SLICE_LIT("_local/")))
+        return ST_OK;
+    return err_set(&rq->err, ST_BAD_REQUEST, "_local documents do not accept attachments.");
+}
+
 /* GET /{db}/{docid}/{att} */
 enum status h_att_get(struct request *rq, struct reply *rp)
 {
@@ -96,6 +103,7 @@ enum status h_att_get(struct request *rq, struct reply *rp)
     struct db *db;
     int want = 0;
 
+    TRY(refuse_local(rq));
     TRY(rq_db(rq, &db));
     TRY(doc_att(db, rq_arg(rq, "docid"), rev != NULL ? *rev : slice_of(NULL, 0), rq_arg(rq, "att"),
                 rq->arena, &att, &at, &rq->err));
@@ -161,8 +169,7 @@ enum status h_att_put(struct request *rq, struct reply *rp)
     struct att *att = arena_zalloc(rq->arena, sizeof(*att));
 
     (void)rp;
-    if (slice_starts(rq_arg(rq, "docid"), SLICE_LIT("_local/")))
-        return err_set(&rq->err, ST_BAD_REQUEST, "_local documents do not accept attachments.");
+    TRY(refuse_local(rq));
     TRY(check_encoding(rq));
     if (rq->body.n > LIMIT_ATT_BYTES)
         return err_word(&rq->err, ST_TOO_LARGE, "attachment_too_large",
@@ -181,6 +188,7 @@ enum status h_att_delete(struct request *rq, struct reply *rp)
     struct att *att = arena_zalloc(rq->arena, sizeof(*att));
 
     (void)rp;
+    TRY(refuse_local(rq));
     att->name = rq_arg(rq, "att");
     return edit_att(rq, att, true);
 }

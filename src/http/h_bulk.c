@@ -212,17 +212,38 @@ enum status h_bulk_get(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
+/* {id: [rev, ...]}, bounded. */
+static enum status rev_lists(struct request *rq, struct db **db, const struct json **body)
+{
+    TRY(rq_db(rq, db));
+    TRY(rq_object(rq, body));
+    if ((*body)->count > LIMIT_KEYS)
+        return err_set(&rq->err, ST_BAD_REQUEST, "more than %d documents", LIMIT_KEYS);
+    return ST_OK;
+}
+
 /* POST /{db}/_revs_diff */
 enum status h_revs_diff(struct request *rq, struct reply *rp)
 {
     const struct json *body;
     struct db *db;
 
-    TRY(rq_db(rq, &db));
-    TRY(rq_object(rq, &body));
-    if (body->count > LIMIT_KEYS)
-        return err_set(&rq->err, ST_BAD_REQUEST, "more than %d documents", LIMIT_KEYS);
+    TRY(rev_lists(rq, &db, &body));
     TRY(doc_revs_diff(db, body, rq->arena, &rp->body, &rq->err));
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+/* POST /{db}/_missing_revs */
+enum status h_missing_revs(struct request *rq, struct reply *rp)
+{
+    const struct json *body;
+    struct db *db;
+
+    TRY(rev_lists(rq, &db, &body));
+    buf_str(&rp->body, "{\"missing_revs\":");
+    TRY(doc_missing_revs(db, body, &rp->body, &rq->err));
+    buf_char(&rp->body, '}');
     reply_body(rp, 200);
     return ST_OK;
 }

@@ -18,7 +18,6 @@ struct changes_feed {
     enum feed feed;
     bool begun, sent_row, heartbeats;
     uint64_t heartbeat_us, timeout_us, ends_us;
-    const struct json *doc_ids;
 };
 
 /* ---- parameters ---- */
@@ -90,41 +89,6 @@ static enum status parse_style(struct request *rq, struct changes_opts *o)
     return ST_OK;
 }
 
-static bool id_is_listed(void *arg, const struct seqrow *row, const struct doc_body *body)
-{
-    const struct json *ids = arg;
-
-    (void)body;
-    for (const struct json *v = ids->first; v != NULL; v = v->next)
-        if (v->type == JSON_STRING && slice_eq(v->text, row->docid))
-            return true;
-    return false;
-}
-
-static enum status parse_filter(struct request *rq, struct changes_feed *f)
-{
-    const struct slice *v = rq_param(rq, "filter");
-    const struct json *body, *ids = NULL;
-
-    if (v == NULL)
-        return ST_OK;
-    if (!slice_eq(*v, SLICE_LIT("_doc_ids")))
-        return err_set(&rq->err, ST_NOT_IMPLEMENTED, "filter=%.*s is not supported yet",
-                       (int)(v->n < 80 ? v->n : 80), v->p);
-    if (rq->method == M_POST) {
-        TRY(rq_object(rq, &body));
-        ids = json_get(body, "doc_ids");
-    } else {
-        TRY(rq_json_param(rq, "doc_ids", &ids));
-    }
-    if (!json_is(ids, JSON_ARRAY))
-        return err_set(&rq->err, ST_BAD_REQUEST, "`doc_ids` filter parameter is not a list.");
-    f->doc_ids = json_unpack(rq->arena, ids);
-    f->opts.filter = id_is_listed;
-    f->opts.filter_arg = (void *)(uintptr_t)f->doc_ids;
-    return ST_OK;
-}
-
 static enum status parse_changes(struct request *rq, struct changes_feed *f)
 {
     struct changes_opts *o = &f->opts;
@@ -144,7 +108,7 @@ static enum status parse_changes(struct request *rq, struct changes_feed *f)
     TRY(rq_u64(rq, "seq_interval", &o->seq_interval));
     if (interval != NULL && o->seq_interval == 0)
         return err_set(&rq->err, ST_BAD_REQUEST, "seq_interval must be positive");
-    return parse_filter(rq, f);
+    return changes_filter_parse(rq, f->db, o);
 }
 
 /* ---- the feed ---- */

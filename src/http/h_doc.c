@@ -260,3 +260,12 @@ enum status h_doc_delete(struct request *rq, struct reply *rp)
     (void)rp;
     return edit(rq, &ed, doc_deleted);
 }
+
+/* Anything that is a function of a design document: stored and replicated, not run. Without this
+ * row it would look like an attachment that is missing. */
+enum status h_ddoc_function(struct request *rq, struct reply *rp)
+{
+    (void)rp;
+    return err_set(&rq->err, ST_NOT_IMPLEMENTED,
+                   "functions of design documents need JavaScript, which is not there");
+}

@@ -25,6 +25,8 @@ enum status h_doc_get(struct request *rq, struct reply *rp);
 enum status h_doc_put(struct request *rq, struct reply *rp);
 enum status h_doc_post(struct request *rq, struct reply *rp);
 enum status h_doc_delete(struct request *rq, struct reply *rp);
+/* Views, shows, lists, updates, rewrites: 501. */
+enum status h_ddoc_function(struct request *rq, struct reply *rp);
 /* h_attach.c */
 enum status h_att_get(struct request *rq, struct reply *rp);
 enum status h_att_put(struct request *rq, struct reply *rp);
@@ -33,11 +35,16 @@ enum status h_att_delete(struct request *rq, struct reply *rp);
 enum status h_bulk_docs(struct request *rq, struct reply *rp);
 enum status h_bulk_get(struct request *rq, struct reply *rp);
 enum status h_revs_diff(struct request *rq, struct reply *rp);
+enum status h_missing_revs(struct request *rq, struct reply *rp);
 /* h_all_docs.c */
 enum status h_all_docs(struct request *rq, struct reply *rp);
 enum status h_design_docs(struct request *rq, struct reply *rp);
 /* h_changes.c */
 enum status h_changes(struct request *rq, struct reply *rp);
+struct changes_opts;
+/* changes_filter.c: what ?filter= asks for, into opts; in the request's memory. */
+enum status changes_filter_parse(struct request *rq, struct db *db,
+                                 struct changes_opts *opts) MUST_CHECK;
 /* h_find.c */
 enum status h_find(struct request *rq, struct reply *rp);
 enum status h_explain(struct request *rq, struct reply *rp);

@@ -24,6 +24,7 @@ const struct route routes[] = {
     {M_POST, "/{db}/_bulk_docs", h_bulk_docs, NEED_DB_WRITER, true, false},
     {M_POST, "/{db}/_bulk_get", h_bulk_get, NEED_DB_READER, true, false},
     {M_POST, "/{db}/_revs_diff", h_revs_diff, NEED_DB_READER, true, false},
+    {M_POST, "/{db}/_missing_revs", h_missing_revs, NEED_DB_READER, true, false},
     {M_POST, "/{db}/_ensure_full_commit", h_db_ensure_full_commit, NEED_DB_READER, true, false},
     {M_GET, "/{db}/_security", h_db_security_get, NEED_DB_READER, false, false},
     {M_PUT, "/{db}/_security", h_db_security_put, NEED_DB_ADMIN, false, false},
@@ -37,6 +38,10 @@ const struct route routes[] = {
     {M_POST, "/{db}/_vector_cleanup", h_vector_cleanup, NEED_DB_ADMIN, true, true},
     {M_POST, "/{db}/_compact/{ddoc}", h_compact_ddoc, NEED_DB_ADMIN, true, true},
     {M_GET, "/{db}/{docid}/_vector_info/{name}", h_vector_info, NEED_DB_READER, false, true},
+    {M_GET | M_POST, "/{db}/{docid}/_view/{att*}", h_ddoc_function, NEED_DB_READER, true, false},
+    {M_GET | M_POST, "/{db}/{docid}/_list/{att*}", h_ddoc_function, NEED_DB_READER, false, false},
+    {M_GET | M_POST, "/{db}/{docid}/_show/{att*}", h_ddoc_function, NEED_DB_READER, false, false},
+    {M_POST | M_PUT, "/{db}/{docid}/_update/{att*}", h_ddoc_function, NEED_DB_WRITER, false, false},
 
     {M_GET, "/{db}/{docid}", h_doc_get, NEED_DB_READER, false, false},
     {M_PUT, "/{db}/{docid}", h_doc_put, NEED_DB_WRITER, false, false},

@@ -1,0 +1,75 @@
+"""The filters of _changes: selectors, design documents, and functions that are not run."""
+
+import pytest
+from support.check import error
+
+
+def ids(feed):
+    return [r["id"] for r in feed["results"]]
+
+
+@pytest.fixture
+def mixed(db):
+    db.save("a", {"type": "x", "n": 1})
+    db.save("b", {"type": "y", "n": 2})
+    db.save("c", {"type": "x", "n": 3})
+    db.save("_design/d", {"filters": {"f": "function(){return true;}"}, "views": {"v": {}}})
+    return db
+
+
+def select(db, selector, query=""):
+    return db.post("_changes?filter=_selector" + query, {"selector": selector})
+
+
+def test_selector(mixed):
+    feed = select(mixed, {"type": "x"}).json()
+    assert ids(feed) == ["a", "c"]
+    assert feed["last_seq"] == mixed.get().json()["update_seq"]  # past what was hidden
+    assert ids(select(mixed, {"n": {"$gt": 1}}).json()) == ["b", "c"]
+    assert ids(select(mixed, {"_id": {"$gte": "b"}}).json()) == ["b", "c"]
+    assert ids(select(mixed, {}).json()) == ["a", "b", "c", "_design/d"]
+
+
+def test_selector_sees_the_rev_and_deletion(mixed):
+    rev = mixed.get("a").json()["_rev"]
+    assert ids(select(mixed, {"_rev": rev}).json()) == ["a"]
+    mixed.delete("c?rev=" + mixed.get("c").json()["_rev"])
+    assert ids(select(mixed, {"_deleted": True}).json()) == ["c"]
+    assert ids(select(mixed, {"type": "x"}).json()) == ["a"]
+
+
+def test_selector_with_docs_limit_and_since(mixed):
+    feed = select(mixed, {"type": "x"}, "&include_docs=true&limit=1").json()
+    assert ids(feed) == ["a"] and feed["results"][0]["doc"]["n"] == 1
+    rest = select(mixed, {"type": "x"}, "&since=" + feed["last_seq"]).json()
+    assert ids(rest) == ["c"]
+
+
+def test_selector_refused(mixed):
+    error(select(mixed, {"a": {"$nonsense": 1}}), 400, "bad_request")
+    error(select(mixed, "text"), 400, "bad_request")
+    error(mixed.post("_changes?filter=_selector", {}), 400, "bad_request")
+    error(mixed.get("_changes?filter=_selector"), 400, "bad_request")
+
+
+def test_design(mixed):
+    assert ids(mixed.changes("?filter=_design")) == ["_design/d"]
+
+
+def test_functions_are_found_but_not_run(mixed):
+    error(mixed.get("_changes?filter=d/f"), 501, "not_implemented")
+    error(mixed.get("_changes?filter=d/g"), 404, "not_found")
+    error(mixed.get("_changes?filter=e/f"), 404, "not_found")
+    error(mixed.get("_changes?filter=_view&view=d/v"), 501, "not_implemented")
+    error(mixed.get("_changes?filter=_view&view=d/w"), 404, "not_found")
+    error(mixed.get("_changes?filter=_view"), 400, "bad_request")
+    error(mixed.get("_changes?filter=_nonsense"), 400, "bad_request")
+    error(mixed.get("_changes?filter=a/b/c"), 400, "bad_request")
+    error(mixed.get("_changes?filter=plain"), 400, "bad_request")
+
+
+def test_seq_interval_counts_down_from_the_limit(mixed):
+    seqs = [r["seq"] for r in mixed.changes("?seq_interval=2")["results"]]
+    assert [s is None for s in seqs] == [False, True, False, True]
+    seqs = [r["seq"] for r in mixed.changes("?seq_interval=2&limit=25")["results"]]
+    assert [s is None for s in seqs] == [True, False, True, False]
