@@ -144,6 +144,39 @@ static enum status set_stub(const struct att_source *src, const struct json *v, 
     return ST_OK;
 }
 
+/* The next part's bytes. A peer says how many it sends, and mostly their digest. */
+static enum status set_following(const struct att_source *src, const struct json *v,
+                                 uint32_t *taken, struct att *t, struct err *e)
+{
+    const struct json *encoding = json_get(v, "encoding"), *digest = json_get(v, "digest");
+    bool gzip = json_is(encoding, JSON_STRING) && slice_eq(encoding->text, SLICE_LIT("gzip"));
+    const struct json *length = json_get(v, gzip ? "encoded_length" : "length");
+    struct slice want = SLICE_LIT("md5-"), data;
+    char said[sizeof t->md5 * 2];
+    size_t n = 0;
+    int64_t len;
+
+    if (src->follows == NULL)
+        return err_set(e, ST_BAD_REQUEST, "Attachments that follow need a multipart request");
+    if (*taken == src->nfollows)
+        return err_set(e, ST_BAD_REQUEST, "attachment shorter than expected");
+    data = src->follows[(*taken)++];
+    if (length != NULL && (!json_int(length, &len) || len < 0))
+        return bad_data(t->name, e);
+    if (length != NULL && data.n != (uint64_t)len)
+        return err_set(e, ST_BAD_REQUEST, "attachment %s than expected",
+                       data.n < (uint64_t)len ? "shorter" : "longer");
+    TRY(set_data(t, data, gzip, false, e));
+    if (!json_is(digest, JSON_STRING) || !slice_starts(digest->text, want) ||
+        digest->text.n > want.n + base64_encoded_len(sizeof t->md5) ||
+        !base64_decode(slice_of(digest->text.p + want.n, digest->text.n - want.n), said, &n) ||
+        n != sizeof t->md5)
+        return ST_OK; /* another algorithm's */
+    return memcmp(said, t->md5, n) == 0 ? ST_OK
+                                        : err_word(e, ST_BAD_REQUEST, "content_md5_mismatch",
+                                                   "Possible message corruption.");
+}
+
 static uint32_t revpos_of(const struct att_source *src, const struct json *v)
 {
     int64_t n;
@@ -159,8 +192,9 @@ static bool is_true(const struct json *v, const char *name)
     return json_is(json_get(v, name), JSON_TRUE);
 }
 
-static enum status build_one(const struct att_source *src, const struct json *v, struct att *t,
-                             bool *keep, struct err *e)
+/* *taken: how many of the parts are used up. */
+static enum status build_one(const struct att_source *src, const struct json *v, uint32_t *taken,
+                             struct att *t, bool *keep, struct err *e)
 {
     const struct json *type = json_get(v, "content_type");
 
@@ -171,15 +205,13 @@ static enum status build_one(const struct att_source *src, const struct json *v,
         return bad_data(v->key, e);
     if (is_true(v, "stub"))
         return set_stub(src, v, t, keep, e);
-    if (is_true(v, "follows"))
-        return err_set(e, ST_BAD_REQUEST, "Attachments that follow need a multipart request");
     if (type != NULL && type->type != JSON_STRING)
         return err_set(e, ST_BAD_REQUEST, "Attachment content_type must be a string");
     if (type != NULL)
         t->type = type->text;
     TRY(type_check(t->name, t->type, e));
     t->revpos = revpos_of(src, v);
-    return set_inline(src, v, t, e);
+    return is_true(v, "follows") ? set_following(src, v, taken, t, e) : set_inline(src, v, t, e);
 }
 
 /* ---- the table ---- */
@@ -200,26 +232,35 @@ static enum status too_many(struct err *e)
                     "a document has at most %d attachments", LIMIT_ATTACHMENTS);
 }
 
+/* Bytes that nobody named are not dropped in silence. */
+static enum status all_taken(const struct att_source *src, uint32_t taken, struct err *e)
+{
+    if (src->follows == NULL || taken == src->nfollows)
+        return ST_OK;
+    return err_set(e, ST_BAD_REQUEST, "%u attachments follow, but the document names %u",
+                   src->nfollows, taken);
+}
+
 enum status doc_atts_build(const struct att_source *src, const struct json *atts,
                            struct doc_body *out, struct err *e)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, taken = 0;
     bool keep;
 
     out->atts = NULL;
     out->natts = 0;
     if (atts == NULL)
-        return ST_OK;
+        return all_taken(src, 0, e);
     if (atts->count > LIMIT_ATTACHMENTS)
         return too_many(e);
     struct att *t = arena_array(src->arena, atts->count, sizeof *t);
     for (const struct json *v = atts->first; v != NULL; v = v->next) {
-        TRY(build_one(src, v, &t[n], &keep, e));
+        TRY(build_one(src, v, &taken, &t[n], &keep, e));
         n += keep ? 1 : 0;
     }
     out->atts = t;
     out->natts = n;
-    return ST_OK;
+    return all_taken(src, taken, e);
 }
 
 /* The source's attachments but `name`, with room for one more before them. */

@@ -131,7 +131,8 @@ static enum status write_data(struct db *db, const struct att *t, bool encoded, 
 static enum status write_att(struct db *db, const struct att *t, const struct doc_read_opts *opts,
                              bool with_data, struct buf *out, struct err *e)
 {
-    bool encoding = opts != NULL && opts->att_encoding_info && t->encoding == ATT_GZIP;
+    bool follows = opts != NULL && opts->follows != NULL;
+    bool encoding = opts != NULL && (opts->att_encoding_info || follows) && t->encoding == ATT_GZIP;
 
     json_write_str(out, t->name);
     buf_str(out, ":{\"content_type\":");
@@ -140,14 +141,14 @@ static enum status write_att(struct db *db, const struct att *t, const struct do
     buf_u64(out, t->revpos);
     buf_str(out, ",\"digest\":\"md5-");
     write_base64(out, slice_of(t->md5, MD5_BYTES));
-    if (with_data) {
+    if (with_data && !follows) {
         buf_str(out, "\",\"data\":\"");
         TRY(write_data(db, t, encoding, out, e));
         buf_char(out, '"');
     } else {
         buf_str(out, "\",\"length\":");
         buf_u64(out, t->len);
-        buf_str(out, ",\"stub\":true");
+        buf_str(out, with_data ? ",\"follows\":true" : ",\"stub\":true");
     }
     if (encoding) {
         buf_str(out, ",\"encoding\":\"gzip\",\"encoded_length\":");
@@ -174,20 +175,27 @@ static uint32_t known_gen(const struct doc_view *v)
     return best;
 }
 
-static enum status write_atts(struct db *db, const struct doc_view *v, struct buf *out,
-                              struct err *e)
+static enum status write_atts(struct db *db, const struct doc_view *v, struct arena *a,
+                              struct buf *out, struct err *e)
 {
-    bool data = v->opts != NULL && v->opts->attachments;
-    uint32_t known = data ? known_gen(v) : 0;
+    struct doc_follows *follows = v->opts != NULL ? v->opts->follows : NULL;
+    bool data = follows != NULL || (v->opts != NULL && v->opts->attachments);
+    uint32_t known = data ? known_gen(v) : 0, n = 0;
+    struct att *list = follows != NULL ? arena_array(a, v->body->natts, sizeof *list) : NULL;
 
     buf_str(out, ",\"_attachments\":{");
     for (uint32_t i = 0; i < v->body->natts; i++) {
         const struct att *t = &v->body->atts[i];
+        bool with_data = data && (known == 0 || t->revpos > known);
 
         if (i > 0)
             buf_char(out, ',');
-        TRY(write_att(db, t, v->opts, data && (known == 0 || t->revpos > known), out, e));
+        if (with_data && list != NULL)
+            list[n++] = *t;
+        TRY(write_att(db, t, v->opts, with_data, out, e));
     }
+    if (follows != NULL)
+        *follows = (struct doc_follows){list, n};
     buf_char(out, '}');
     return ST_OK;
 }
@@ -214,8 +222,10 @@ enum status doc_view_write(struct db *db, const struct doc_view *v, struct arena
         buf_str(out, ",\"_deleted\":true");
     if (v->opts != NULL && v->info != NULL)
         write_meta(v, a, out);
+    if (v->opts != NULL && v->opts->follows != NULL)
+        *v->opts->follows = (struct doc_follows){0};
     if (v->body->natts > 0)
-        TRY(write_atts(db, v, out, e));
+        TRY(write_atts(db, v, a, out, e));
     buf_char(out, '}');
     return ST_OK;
 }

@@ -31,6 +31,8 @@ struct att_source {
     uint32_t gen;                /* of the new revision */
     const struct doc_body *from; /* where stubs are looked up; NULL: nowhere */
     bool lenient;                /* stubs that are not found are dropped */
+    const struct slice *follows; /* parts of a multipart request; NULL: no such request */
+    uint32_t nfollows;
 };
 bool doc_atts_need_source(const struct json *atts); /* some are stubs */
 enum status doc_atts_build(const struct att_source *src, const struct json *atts,

@@ -149,7 +149,9 @@ static enum status build_body(struct edit *w, uint32_t gen, struct err *e)
                              .new_edits = w->op->new_edits,
                              .gen = gen,
                              .from = w->has_source ? &w->source : NULL,
-                             .lenient = w->lenient};
+                             .lenient = w->lenient,
+                             .follows = w->in->follows,
+                             .nfollows = w->in->nfollows};
 
     w->op->body.json = w->parts.json;
     if (w->in->att == NULL)

@@ -20,6 +20,11 @@ struct doc_edit {
      * attachments carried over from the parent. */
     const struct att *att;
     bool att_delete;
+    /* A multipart request: the bytes for the attachments that say "follows":true, in the order in
+     * which the document names them; as many as it names. NULL: no such request. Borrowed until the
+     * operation is done. */
+    const struct slice *follows;
+    uint32_t nfollows;
 };
 /* Validates and fills op (kind COMMIT_DOC or COMMIT_LOCAL; arena memory; op->db borrowed). What is
  * wrong with the document itself (the 400s, 413) is returned; a conflict that can be seen already,
