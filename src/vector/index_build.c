@@ -481,7 +481,7 @@ static bool freeze_wanted(const struct vindex *ix, const struct vview *v, const 
         return false;
     if (w->compact)
         return true;
-    if (!w->idle || s.active * ix->o.dims < 65536)
+    if (!w->idle || (s.active < 1024 && s.active * ix->o.dims < 65536))
         return false;
     return loose >= ix->o.graph_min || (s.least_graph != UINT64_MAX && loose * 4 >= s.least_graph);
 }

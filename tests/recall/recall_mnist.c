@@ -1,5 +1,5 @@
-/* recall_mnist.c: 20,000 images of 784 dimensions through a real store: recall@10 over 1,000 queries
- * at the default effort is at least .95 for l2 and cosine, and every answer is exact with
+/* recall_mnist.c: 20,000 images of 784 dimensions through a real store: recall@10 over 1,000
+ * queries at the default effort is at least .95 for l2 and cosine, and every answer is exact with
  * exact:true, with the graph and after a restart. Prints what it measured.
  *
  * The data: DIVAN_MNIST names a folder with base.u8.gz, query.u8.gz, truth.l2.i32 and
