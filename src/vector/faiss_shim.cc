@@ -2,8 +2,6 @@
 // can be cancelled, and copies its links into flat arrays. Threads: any; a call uses b->threads.
 #include "vector/faiss_shim.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -14,6 +12,8 @@
 
 extern "C" {
 #include "base/alloc.h"
+// Declared here, since gcc's omp.h does not compile with clang; the library is FAISS's own.
+void omp_set_num_threads(int n);
 }
 
 namespace
