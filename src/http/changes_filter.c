@@ -84,7 +84,7 @@ static enum status parse_selector(struct request *rq, struct db *db, struct chan
     TRY(rq_object(rq, &body));
     body = json_get(body, "selector");
     if (!json_is(body, JSON_OBJECT))
-        return err_set(&rq->err, ST_BAD_REQUEST, "Selector must be a JSON object");
+        return err_set(&rq->err, ST_BAD_REQUEST, "Selector error: expected a JSON object");
     if (selector_compile(rq->arena, body, &sel, &rq->err) != ST_OK) {
         rq->err.word = NULL; /* as CouchDB: here the reason is Mango's, the word is not */
         return ST_BAD_REQUEST;

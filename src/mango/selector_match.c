@@ -4,10 +4,15 @@
 #include "base/assert.h"
 #include "mango/selector_priv.h"
 
+/* Raw order is Erlang's: no type is above strings, so that every id is greater than {} and []. */
 int sel_compare(bool raw, const struct json *x, const struct json *y)
 {
-    if (raw && x->type == JSON_STRING && y->type == JSON_STRING)
+    bool sx = x->type == JSON_STRING, sy = y->type == JSON_STRING;
+
+    if (raw && sx && sy)
         return slice_cmp(x->text, y->text);
+    if (raw && sx != sy)
+        return sx ? 1 : -1;
     return json_collate(x, y);
 }
 

@@ -62,7 +62,7 @@ struct selector {
 };
 
 const char *sel_op_name(enum sel_op op); /* "$eq" */
-/* json_collate, or byte order for two strings when raw. */
+/* json_collate; raw: strings in byte order, and above all other types. */
 int sel_compare(bool raw, const struct json *x, const struct json *y);
 
 /* Walks the elements of an array, packed or not, without memory of its own. */

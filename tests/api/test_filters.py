@@ -73,3 +73,14 @@ def test_seq_interval_counts_down_from_the_limit(mixed):
     assert [s is None for s in seqs] == [False, True, False, True]
     seqs = [r["seq"] for r in mixed.changes("?seq_interval=2&limit=25")["results"]]
     assert [s is None for s in seqs] == [True, False, True, False]
+
+
+def test_every_id_is_above_what_is_no_string(mixed):
+    """As CouchDB: ids compare in Erlang's order of types, other fields in the order of views."""
+    for low in (None, False, 0, [], {}):
+        assert ids(select(mixed, {"_id": {"$lte": low}}).json()) == []
+        assert len(ids(select(mixed, {"_id": {"$gt": low}}).json())) == 4
+        for op, n in (("$lt", 0), ("$gte", 3)):
+            found = mixed.post("_find", {"selector": {"_id": {op: low}}}).json()["docs"]
+            assert len(found) == n
+    assert ids(select(mixed, {"type": {"$lt": []}}).json()) == ["a", "b", "c"]
