@@ -11,7 +11,7 @@ import random
 
 import model
 from model import Att, Refused, Stub, parse_rev, show_hash, show_rev
-from reads import ATT_NAMES, DOCS, REPLICAS, Reads, dumps, same
+from reads import ATT_NAMES, DOCS, REPLICAS, Reads, dumps, same, spell
 from support.server import query
 
 WEIGHTS = {
@@ -193,12 +193,16 @@ class Run(Reads):
         if rev is not None:
             way = rng.randrange(7)
             if way < 5:
-                sent["_rev"] = show_rev(rev)
+                sent["_rev"] = spell(rng, rev)
             if way in (4, 5):
-                path += query(rev=show_rev(rev))
+                path += query(rev=spell(rng, rev))
             if way == 6:
-                headers["If-Match"] = rng.choice(["%s", '"%s"']) % show_rev(rev)
-        reply = self.send("PUT", replica, path, sent, headers)
+                headers["If-Match"] = rng.choice(["%s", '"%s"']) % spell(rng, rev)
+        if not headers and "?" not in path and rng.random() < 0.1:
+            sent["_id"] = doc
+            reply = self.send("POST", replica, "", sent)
+        else:
+            reply = self.send("PUT", replica, path, sent, headers)
         self.expect(lambda: self.do_edit(replica, doc, rev, deleted, body, atts), reply)
 
     def op_put_deleted(self, rng, replica, doc):
@@ -206,7 +210,7 @@ class Run(Reads):
 
     def op_delete(self, rng, replica, doc):
         rev = self.any_rev(rng, replica, doc)
-        params = query(rev=show_rev(rev)) if rev else ""
+        params = query(rev=spell(rng, rev)) if rev else ""
         reply = self.send("DELETE", replica, self.url(doc) + params)
 
         def work():
@@ -267,10 +271,13 @@ class Run(Reads):
             rows.append((one, rev, deleted, body))
         reply = self.send("POST", replica, "/_bulk_docs", {"docs": docs})
         same("_bulk_docs", 201, reply.status)
-        expected = []
+        expected, fresh = [], set()
         for one, rev, deleted, body in rows:
             try:
+                if (one, rev) in fresh:
+                    raise model.conflict()  # A guess: nobody was told of that revision yet.
                 made = self.do_edit(replica, one, rev, deleted, body, {})
+                fresh.add((one, made))
                 expected.append({"ok": True, "id": one, "rev": show_rev(made)})
             except Refused as refusal:
                 row = {"id": one, "error": refusal.word, "reason": refusal.reason}
@@ -282,7 +289,8 @@ class Run(Reads):
         raw = random.Random("%s %d" % (parent, rng.randrange(3))).randbytes(16)
         if rng.random() < 0.2:
             return ("x" + raw.hex()[: rng.randrange(9)] + str(generation)).encode()
-        return raw
+        # The same text on several generations, and none at all, are revisions like others.
+        return rng.choice([b"", b"same"]) if rng.random() < 0.05 else raw
 
     def op_graft(self, rng, replica, doc):
         """Revisions made elsewhere: a new line of 1..4 on something known, or from nothing."""
@@ -317,7 +325,7 @@ class Run(Reads):
         """One revision with new_edits=false."""
         sent = {"_id": doc, "_rev": show_rev(path[0]), **body}
         if len(path) > 1 or rng.random() < 0.5:
-            ids = [show_hash(r) for r in path]
+            ids = [spell(rng, r).partition("-")[2] for r in path]
             sent["_revisions"] = {"start": path[0][0], "ids": ids}
         if deleted:
             sent["_deleted"] = True
@@ -414,6 +422,8 @@ class Run(Reads):
             body = {"v": rng.randrange(100)}
             known = base.local.get(name)
             rev = known["_rev"] if known else None
+            if rng.random() < 0.2:
+                rev = "0-%d" % rng.randrange(9)
             sent = dict(body, _rev=rev) if rev else body
             reply = self.send("PUT", replica, path, sent)
             self.expect(lambda: base.put_local(name, rev, body), reply)

@@ -25,6 +25,12 @@ def dumps(value):
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
+def spell(rng, rev):
+    """The text of a revision; hex digits are sometimes upper case, which means the same."""
+    text = show_rev(rev)
+    return text.upper() if len(rev[1]) == 16 and rng.random() < 0.05 else text
+
+
 def same(what, expected, got):
     if dumps(expected) != dumps(got):
         raise Difference(what, expected, got)
@@ -94,7 +100,10 @@ class Reads:
         revs, inline = rng.random() < 0.5, rng.random() < 0.5
         params, since = {}, []
         if rev:
-            params["rev"] = show_rev(rev)
+            params["rev"] = spell(rng, rev)
+        if rev and rng.random() < 0.1:
+            params["latest"] = True
+            rev = None  # With a single revision it means the winner.
         if revs:
             params["revs"] = True
         if inline:
@@ -125,14 +134,17 @@ class Reads:
         base = self.models[replica]
         revs = self.some_revs(rng, replica, doc)
         latest, full = rng.random() < 0.5, rng.random() < 0.5
-        params = {"open_revs": [show_rev(r) for r in revs]}
+        params = {"open_revs": [spell(rng, r) for r in revs]}
         if latest:
             params["latest"] = True
         if full:
             params["revs"] = True
+        inline = rng.random() < 0.3
+        if inline:
+            params["attachments"] = True
         got = self.fetch("GET", replica, self.url(doc) + query(**params))
         found, absent = base.select(doc, revs, latest)
-        expected = [{"ok": base.show(doc, r, full)} for r in found]
+        expected = [{"ok": base.show(doc, r, full, inline)} for r in found]
         expected += [{"missing": show_rev(r)} for r in absent]
         self.same_set("open_revs", expected, got)
 
@@ -167,7 +179,7 @@ class Reads:
             revs = self.some_revs(rng, replica, one)
             if revs:
                 asked[one] = revs
-        sent = {one: [show_rev(r) for r in revs] for one, revs in asked.items()}
+        sent = {one: [spell(rng, r) for r in revs] for one, revs in asked.items()}
         got = self.fetch("POST", replica, "/_revs_diff", sent)
         self.same_diff(self.models[replica].revs_diff(asked), got)
 
@@ -210,6 +222,12 @@ class Reads:
         same("seq in a part", [r["seq"] for r in rest[:limit]], [r["seq"] for r in part["results"]])
         down = self.fetch("GET", replica, "/_changes?descending=true&style=all_docs")
         same("descending", rows[::-1], down["results"])
+        ids = rng.sample(DOCS, rng.randrange(4))
+        path = "/_changes?filter=_doc_ids&style=all_docs"
+        some = self.fetch("POST", replica, path, {"doc_ids": ids})
+        same("_doc_ids", [r for r in rows if r["id"] in ids], some["results"])
+        if rows:
+            same("last_seq of a filter", rows[-1]["seq"], some["last_seq"])
 
     def op_all_docs(self, rng, replica, doc):
         base = self.models[replica]
