@@ -91,4 +91,9 @@
 #define LIMIT_REGEX_STEPS     1000000u /* of one match; then it does not match */
 #define LIMIT_REGEX_DEPTH     100000u
 #define LIMIT_REGEX_HEAP_KIB  8192u /* a worker that matched keeps this much */
+
+/* Multipart (http/multipart.c) */
+#define LIMIT_BOUNDARY_BYTES       70                      /* 400 */
+#define LIMIT_MULTIPART_PARTS      (LIMIT_ATTACHMENTS + 1) /* 413: the document and its attachments */
+#define LIMIT_MULTIPART_HEAD_BYTES 16384                   /* 413: headers of one part */
 #endif

@@ -3,6 +3,7 @@
 #include "couch/doc_read.h"
 #include "couch/doc_write.h"
 #include "http/handlers.h"
+#include "http/multipart.h"
 
 static bool is_local(struct slice id)
 {
@@ -110,6 +111,11 @@ static enum status get_open_revs(struct request *rq, struct reply *rp, struct db
             revs[n++] = v->text;
         }
     }
+    if (reply_accepts(rq_header(rq, "Accept"), SLICE_LIT("multipart/mixed"))) {
+        struct doc_open want = {.revs = revs, .nrevs = n, .all = o->open_all, .latest = o->latest};
+
+        return reply_mixed(rq, rp, db, &want, &o->read);
+    }
     TRY(doc_open_revs(db, rq_arg(rq, "docid"), revs, n, o->open_all, o->latest, &o->read, rq->arena,
                       &rp->body, &rq->err));
     reply_body(rp, 200);
@@ -149,6 +155,9 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
         rp->code = 304;
         return ST_OK;
     }
+    if (o.read.attachments &&
+        reply_accepts(rq_header(rq, "Accept"), SLICE_LIT("multipart/related")))
+        return reply_related(rq, rp, db, &info, node, &o.read);
     TRY(doc_write_json(db, rq_arg(rq, "docid"), &info, node, &o.read, rq->arena, &rp->body,
                        &rq->err));
     if (o.plain)
@@ -220,14 +229,13 @@ static enum status edit(struct request *rq, struct doc_edit *ed, handler_fn next
     return ST_OK;
 }
 
-static enum status doc_body(struct request *rq, const struct json **doc)
+static enum status doc_body(struct request *rq, struct doc_edit *ed)
 {
-    struct slice ct = rq_header(rq, "Content-Type");
-
-    if (ct.n >= 10 && slice_ieq(slice_of(ct.p, 10), SLICE_LIT("multipart/")))
-        return err_set(&rq->err, ST_NOT_IMPLEMENTED, "multipart bodies are not supported yet");
-    TRY(rq_json(rq, doc));
-    if ((*doc)->type != JSON_OBJECT)
+    if (multipart_is(rq_header(rq, "Content-Type"), SLICE_LIT("multipart/related")))
+        TRY(related_body(rq, ed));
+    else
+        TRY(rq_json(rq, &ed->doc));
+    if (ed->doc->type != JSON_OBJECT)
         return err_set(&rq->err, ST_BAD_REQUEST, "Document must be a JSON object");
     return ST_OK;
 }
@@ -238,7 +246,7 @@ enum status h_doc_put(struct request *rq, struct reply *rp)
     struct doc_edit ed = {.id = rq_arg(rq, "docid")};
 
     (void)rp;
-    TRY(doc_body(rq, &ed.doc));
+    TRY(doc_body(rq, &ed));
     return edit(rq, &ed, doc_created);
 }
 
@@ -248,7 +256,7 @@ enum status h_doc_post(struct request *rq, struct reply *rp)
     struct doc_edit ed = {0};
 
     (void)rp;
-    TRY(doc_body(rq, &ed.doc));
+    TRY(doc_body(rq, &ed));
     return edit(rq, &ed, doc_created);
 }
 

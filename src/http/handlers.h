@@ -27,6 +27,21 @@ enum status h_doc_post(struct request *rq, struct reply *rp);
 enum status h_doc_delete(struct request *rq, struct reply *rp);
 /* Views, shows, lists, updates, rewrites: 501. */
 enum status h_ddoc_function(struct request *rq, struct reply *rp);
+/* h_multipart.c: documents in parts. */
+struct doc_open;
+struct doc_edit;
+struct docinfo;
+struct doc_read_opts;
+/* The revisions that want names, as multipart/mixed; those with attachments to send are
+ * multipart/related inside. */
+enum status reply_mixed(struct request *rq, struct reply *rp, struct db *db,
+                        const struct doc_open *want, const struct doc_read_opts *opts) MUST_CHECK;
+/* One revision with its attachments as multipart/related; as JSON when none is to be sent. */
+enum status reply_related(struct request *rq, struct reply *rp, struct db *db,
+                          const struct docinfo *info, int node,
+                          const struct doc_read_opts *opts) MUST_CHECK;
+/* The document and its attachments out of a multipart/related body, into ed. */
+enum status related_body(struct request *rq, struct doc_edit *ed) MUST_CHECK;
 /* h_attach.c */
 enum status h_att_get(struct request *rq, struct reply *rp);
 enum status h_att_put(struct request *rq, struct reply *rp);

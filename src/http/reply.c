@@ -60,38 +60,67 @@ void reply_fini(struct reply *rp)
     rp->stream = NULL;
 }
 
+/* Whether parameters hold q=0, with up to three more zeros. */
+static bool has_zero_q(struct slice params)
+{
+    while (params.n != 0) {
+        const char *semi = memchr(params.p, ';', params.n);
+        size_t n = semi != NULL ? (size_t)(semi - params.p) : params.n;
+        struct slice q = slice_trim(slice_of(params.p, n));
+
+        params = semi != NULL ? slice_of(semi + 1, params.n - n - 1) : slice_of(NULL, 0);
+        if (q.n < 3 || (q.p[0] != 'q' && q.p[0] != 'Q') || q.p[1] != '=' || q.p[2] != '0')
+            continue;
+        n = q.n > 3 && q.p[3] == '.' ? 4 : 3;
+        while (n < q.n && q.p[n] == '0')
+            n++;
+        if (n == q.n)
+            return true;
+    }
+    return false;
+}
+
 /* "type/subtype;q=.." at the head of *rest, which moves behind the comma. */
 static struct slice next_range(struct slice *rest, bool *refused)
 {
     const char *comma = memchr(rest->p, ',', rest->n), *semi;
     struct slice item = {rest->p, comma != NULL ? (size_t)(comma - rest->p) : rest->n};
-    struct slice q;
 
     *rest = comma != NULL ? slice_of(comma + 1, rest->n - item.n - 1) : slice_of(NULL, 0);
     semi = item.n != 0 ? memchr(item.p, ';', item.n) : NULL;
     *refused = false;
     if (semi != NULL) {
-        q = slice_trim(slice_of(semi + 1, (size_t)(item.p + item.n - semi - 1)));
-        *refused = slice_eq(q, SLICE_LIT("q=0")) || slice_eq(q, SLICE_LIT("q=0.0"));
+        *refused = has_zero_q(slice_of(semi + 1, (size_t)(item.p + item.n - semi - 1)));
         item.n = (size_t)(semi - item.p);
     }
     return slice_trim(item);
 }
 
-bool reply_accepts_json(struct slice accept)
+bool reply_accepts(struct slice accept, struct slice type)
 {
-    if (slice_trim(accept).n == 0)
-        return true;
+    const char *slash = memchr(type.p, '/', type.n);
+    bool taken = slice_trim(accept).n == 0;
+
+    ASSERT(slash != NULL);
     while (accept.n != 0) {
-        bool refused;
+        bool refused, all, family;
         struct slice r = next_range(&accept, &refused);
 
-        if (!refused &&
-            (slice_ieq(r, SLICE_LIT("*/*")) || slice_ieq(r, SLICE_LIT("application/*")) ||
-             slice_ieq(r, SLICE_LIT("application/json"))))
-            return true;
+        all = slice_eq(r, SLICE_LIT("*/*"));
+        family = r.n > 2 && r.p[r.n - 1] == '*' && r.p[r.n - 2] == '/' &&
+                 slice_ieq(slice_of(r.p, r.n - 1), slice_of(type.p, (size_t)(slash - type.p) + 1));
+        if (!all && !family && !slice_ieq(r, type))
+            continue;
+        if (refused && !all)
+            return false;
+        taken |= !refused;
     }
-    return false;
+    return taken;
+}
+
+bool reply_accepts_json(struct slice accept)
+{
+    return reply_accepts(accept, SLICE_LIT("application/json"));
 }
 
 void reply_header(struct reply *rp, const char *name, struct slice value)

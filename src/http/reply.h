@@ -31,7 +31,9 @@ void reply_body(struct reply *rp, unsigned code);
 void reply_ok(struct reply *rp, unsigned code); /* {"ok":true} */
 /* {"error","reason"}: what every failed handler ends in. */
 void reply_error(struct reply *rp, enum status st, const struct err *e);
-/* The value of an Accept header (p == NULL: none): does it take application/json? */
+/* The value of an Accept header (empty: none): does it take this type? "*" counts and no header at
+ * all; q=0 refuses, whatever else is there. */
+bool reply_accepts(struct slice accept, struct slice type);
 bool reply_accepts_json(struct slice accept);
 unsigned status_code(enum status st);
 const char *status_word(enum status st);

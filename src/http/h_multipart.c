@@ -1,0 +1,220 @@
+/* http/h_multipart.c: documents in parts (couchdb-surface A.7, A.10, B.2, B.5): multipart/mixed for
+ * open_revs, multipart/related for a document with its attachments, and such a body of a PUT.
+ *
+ * An answer is a stream: one document's JSON or one attachment is in memory at a time. CouchDB's
+ * replicator keeps such an answer open while it writes to its target.
+ */
+#include "base/limits.h"
+#include "base/text.h"
+#include "couch/doc_read.h"
+#include "couch/doc_write.h"
+#include "http/handlers.h"
+#include "http/multipart.h"
+#include "http/stream.h"
+
+#define TYPE_JSON    "application/json"
+#define TYPE_MISSING "application/json; error=\"true\""
+
+struct parts {
+    struct stream s;
+    struct db *db;
+    struct slice id;
+    struct doc_read_opts opts;
+    struct doc_picks picks;
+    uint32_t at;         /* of picks: the next document */
+    struct buf json;     /* the present document; empty: it is written, or there is none yet */
+    struct arena *arena; /* its memory */
+    struct doc_follows follows;
+    uint32_t sent; /* of follows */
+    bool mixed, begun;
+    char outer[MULTIPART_BOUNDARY_BYTES + 1], inner[MULTIPART_BOUNDARY_BYTES + 1];
+    const char *related; /* the Content-Type of a document with attachments */
+};
+
+/* ---- pieces ---- */
+
+static enum status load_doc(struct parts *p, struct err *e)
+{
+    int node = p->picks.v[p->at++].node;
+
+    arena_reset(p->arena);
+    buf_clear(&p->json);
+    p->sent = 0;
+    p->follows = (struct doc_follows){0};
+    TRY(doc_write_json(p->db, p->id, &p->picks.info, node, &p->opts, p->arena, &p->json, e));
+    return buf_ok(&p->json) ? ST_OK
+                            : err_word(e, ST_TOO_LARGE, "document_too_large", "it is too large");
+}
+
+static void end_doc(struct parts *p, struct buf *out)
+{
+    if (p->mixed)
+        multipart_next(out, p->outer);
+}
+
+static void write_missing(struct parts *p, struct buf *out)
+{
+    multipart_type(out, TYPE_MISSING);
+    buf_str(out, "{\"missing\":");
+    json_write_str(out, p->picks.v[p->at++].missing);
+    buf_char(out, '}');
+    end_doc(p, out);
+}
+
+static void write_json(struct parts *p, struct buf *out)
+{
+    bool alone = p->follows.n == 0;
+
+    if (p->mixed)
+        multipart_type(out, alone ? TYPE_JSON : p->related);
+    if (!alone) {
+        multipart_begin(out, p->inner);
+        multipart_type(out, TYPE_JSON);
+    }
+    buf_add(out, buf_slice(&p->json));
+    buf_clear(&p->json);
+    if (alone)
+        end_doc(p, out);
+    else
+        multipart_next(out, p->inner);
+}
+
+static enum status write_att(struct parts *p, struct buf *out, struct err *e)
+{
+    const struct att *t = &p->follows.atts[p->sent++];
+    struct multipart_att head = {
+        .name = t->name, .type = t->type, .length = t->stored_len, .gzip = t->encoding == ATT_GZIP};
+
+    multipart_att(out, &head);
+    TRY(doc_att_data(p->db, t, out, e));
+    multipart_next(out, p->inner);
+    if (p->sent == p->follows.n) {
+        multipart_end(out);
+        end_doc(p, out);
+    }
+    return ST_OK;
+}
+
+static enum status write_next(struct parts *p, struct buf *out, struct err *e)
+{
+    if (p->json.n != 0) {
+        write_json(p, out);
+        return ST_OK;
+    }
+    if (p->sent < p->follows.n)
+        return write_att(p, out, e);
+    if (p->picks.v[p->at].node >= 0)
+        return load_doc(p, e);
+    write_missing(p, out);
+    return ST_OK;
+}
+
+static bool all_written(const struct parts *p)
+{
+    return p->json.n == 0 && p->sent == p->follows.n && p->at == p->picks.n;
+}
+
+static enum status parts_produce(struct stream *s, struct buf *out, enum stream_state *state,
+                                 struct err *e)
+{
+    struct parts *p = (struct parts *)(void *)s;
+
+    if (p->mixed && !p->begun)
+        multipart_begin(out, p->outer);
+    p->begun = true;
+    while (!all_written(p) && out->n < LIMIT_STREAM_CHUNK)
+        TRY(write_next(p, out, e));
+    *state = STREAM_MORE;
+    if (all_written(p)) {
+        if (p->mixed)
+            multipart_end(out);
+        *state = STREAM_DONE;
+    }
+    return ST_OK;
+}
+
+/* ---- answers ---- */
+
+static void parts_free(struct stream *s)
+{
+    (void)s; /* goes with the request */
+}
+
+static void release_parts(void *arg)
+{
+    struct parts *p = arg;
+
+    arena_free(p->arena);
+    buf_free(&p->json);
+}
+
+static const char *type_of(struct request *rq, const char *kind, const char *boundary)
+{
+    return arena_printf(rq->arena, "multipart/%s; boundary=\"%s\"", kind, boundary).p;
+}
+
+static struct parts *parts_new(struct request *rq, struct db *db, const struct doc_read_opts *opts)
+{
+    struct parts *p = arena_zalloc(rq->arena, sizeof(*p));
+
+    *p = (struct parts){.s = {.produce = parts_produce, .free = parts_free},
+                        .db = db,
+                        .id = rq_arg(rq, "docid"),
+                        .opts = *opts,
+                        .arena = arena_new()};
+    p->opts.follows = &p->follows;
+    buf_init(&p->json, LIMIT_JSON_BYTES);
+    multipart_boundary_new(p->outer);
+    multipart_boundary_new(p->inner);
+    p->related = type_of(rq, "related", p->inner);
+    arena_defer(rq->arena, release_parts, p);
+    return p;
+}
+
+enum status reply_mixed(struct request *rq, struct reply *rp, struct db *db,
+                        const struct doc_open *want, const struct doc_read_opts *opts)
+{
+    struct parts *p = parts_new(rq, db, opts);
+
+    TRY(doc_open_list(db, p->id, want, rq->arena, &p->picks, &rq->err));
+    p->mixed = true;
+    rp->content_type = type_of(rq, "mixed", p->outer);
+    rp->stream = &p->s;
+    return ST_OK;
+}
+
+enum status reply_related(struct request *rq, struct reply *rp, struct db *db,
+                          const struct docinfo *info, int node, const struct doc_read_opts *opts)
+{
+    struct parts *p = parts_new(rq, db, opts);
+    struct doc_pick *pick = arena_alloc(rq->arena, sizeof(*pick));
+
+    *pick = (struct doc_pick){.node = node};
+    p->picks = (struct doc_picks){.info = *info, .v = pick, .n = 1};
+    TRY(load_doc(p, &rq->err));
+    if (p->follows.n == 0) { /* nothing to go with it: a document like any other */
+        buf_add(&rp->body, buf_slice(&p->json));
+        reply_body(rp, 200);
+        return ST_OK;
+    }
+    rp->content_type = p->related;
+    rp->stream = &p->s;
+    return ST_OK;
+}
+
+/* ---- requests ---- */
+
+enum status related_body(struct request *rq, struct doc_edit *ed)
+{
+    struct slice coding = rq_header(rq, "Content-Encoding"), boundary, *parts;
+    uint32_t n;
+
+    if (coding.n != 0 && !slice_ieq(coding, SLICE_LIT("identity")))
+        return err_set(&rq->err, ST_MEDIA_TYPE, "a multipart body cannot be compressed as a whole");
+    TRY(multipart_boundary(rq->arena, rq_header(rq, "Content-Type"), &boundary, &rq->err));
+    TRY(multipart_parse(rq->arena, rq->body, boundary, &parts, &n, &rq->err));
+    TRY(json_parse(rq->arena, parts[0], &ed->doc, &rq->err));
+    ed->follows = parts + 1;
+    ed->nfollows = n - 1;
+    return ST_OK;
+}
