@@ -60,7 +60,33 @@ foreach(source ${fuzz_sources})
   target_link_libraries(${exe} PRIVATE warnings app)
 endforeach()
 
-# ---- other programs in C: tests/bench/*.c and tests/model, tests/fault, tests/recall, one
+# ---- fault: crash states and failing file calls of the storage engine (tests/fault/main.c)
+
+file(GLOB fault_sources CONFIGURE_DEPENDS tests/fault/*.c)
+if(fault_sources AND NOT DIVAN_FUZZ)
+  foreach(name trace fail) # preloaded into fault_driver; without the sanitizers' runtime
+    add_library(fault_${name} MODULE tests/fault/${name}.c)
+    set_target_properties(fault_${name} PROPERTIES PREFIX "" SUFFIX .so
+      LIBRARY_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+    target_compile_definitions(fault_${name} PRIVATE _GNU_SOURCE=)
+    target_link_libraries(fault_${name} PRIVATE warnings Threads::Threads ${CMAKE_DL_LIBS})
+  endforeach()
+  list(FILTER fault_sources EXCLUDE REGEX "/(trace|fail)\\.c$")
+  set(driver_sources ${fault_sources})
+  list(FILTER driver_sources INCLUDE REGEX "/(driver|scripts|dump)\\.c$")
+  list(FILTER fault_sources EXCLUDE REGEX "/(driver|scripts)\\.c$")
+  add_executable(fault_driver ${driver_sources})
+  add_executable(fault_run ${fault_sources})
+  foreach(exe fault_driver fault_run)
+    target_link_libraries(${exe} PRIVATE warnings couch)
+  endforeach()
+  add_dependencies(fault_run fault_driver fault_trace fault_fail)
+  # FAULT_STATES=10000 and FAULT_RUNS=10000 in the environment make them long.
+  a_test(fault.crash_states fault 3600 $<TARGET_FILE:fault_run> crash)
+  a_test(fault.injection fault 3600 $<TARGET_FILE:fault_run> inject)
+endif()
+
+# ---- other programs in C: tests/bench/*.c and tests/model, tests/recall, one
 # executable a file
 
 file(GLOB bench_sources CONFIGURE_DEPENDS tests/bench/*.c)

@@ -1,0 +1,55 @@
+/* tests/fault/driver.h: how scripts (scripts.c) work on a store and say what they ask of it.
+ *
+ * Marks in the trace (oracle.c reads them):
+ *   Q<n> NL then lines: "+key TAB value", "-key", "*prefix"    request n would change these lines
+ *   A<n>                                                      request n was acknowledged
+ *   R<n>                                                      request n was refused: it must not be
+ *   D NL then all lines                                       this was read: it must stay so
+ */
+#ifndef FAULT_DRIVER_H
+#define FAULT_DRIVER_H
+#include "couch/db.h"
+
+struct drive {
+    char *dir;
+    uint32_t segment_bytes;
+    unsigned phase;
+    struct store *s;
+    struct arena *a;
+    unsigned requests; /* how many were marked */
+    struct err e;
+};
+
+enum { EXIT_REFUSED = 3 }; /* the store did not open */
+#define FAULT_SECURITY "{\"members\":{\"roles\":[\"r\"]}}"
+
+void drive_open(struct drive *d); /* and marks what is there; exits EXIT_REFUSED */
+void drive_close(struct drive *d);
+void drive_dump(struct drive *d);
+/* Opens or creates; NULL when that was refused. The reference is the arena's. */
+struct db *drive_db(struct drive *d, const char *name);
+void drive_drop(struct drive *d, const char *name);
+void drive_props(struct drive *d, struct db *db, uint32_t revs_limit, const char *security);
+
+/* An operation on a document: an update of its winner, or its first revision. */
+struct commit_op drive_op(struct drive *d, struct db *db, const char *id, struct slice json);
+/* One that follows `before`, which is not written yet. */
+struct commit_op drive_after(struct drive *d, const struct commit_op *before, struct slice json);
+/* A replicated revision `gen` with the number `branch` in it and in its ancestors. */
+struct commit_op drive_graft(struct drive *d, struct db *db, const char *id, uint32_t gen,
+                             uint64_t branch);
+struct commit_op drive_local(struct drive *d, struct db *db, const char *id, uint64_t n,
+                             struct slice json);
+/* Adds an attachment of n bytes. */
+void drive_attach(struct drive *d, struct commit_op *op, const char *name, size_t n);
+struct slice drive_json(struct drive *d, size_t n); /* an object of about n bytes */
+
+/* Marks, commits as one batch, marks the answers. db NULL in the first: nothing happens. */
+void drive_run(struct drive *d, struct commit_op *ops, size_t n);
+/* As many batches of one operation, all submitted before the first answer. */
+void drive_run_apart(struct drive *d, struct commit_op *ops, size_t n);
+void drive_put(struct drive *d, struct db *db, const char *id, size_t bytes);
+void drive_delete(struct drive *d, struct db *db, const char *id);
+
+void script_run(struct drive *d, const char *name); /* exits 2 for an unknown one */
+#endif

@@ -1,0 +1,22 @@
+/* tests/fault/dump.h: what a store says it holds, as lines, and what it ought to hold, likewise.
+ *
+ *   b/<database> TAB <revs_limit> <security JSON>
+ *   d/<database>/<id>/<leaf revision> TAB <live|deleted> <CRC of the body>
+ * [<name>:<bytes>:<MD5>]... l/<database>/<id> TAB 0-<n> <CRC of the body>
+ *
+ * The driver says before each request which lines it would add and remove (marks.h), the checker
+ * compares lines with what a recovered store gives.
+ */
+#ifndef FAULT_DUMP_H
+#define FAULT_DUMP_H
+#include "couch/db.h"
+
+void dump_leaf_key(struct buf *out, struct slice db, struct slice id, const struct rev *rev);
+/* Attachments by name, size and md5. */
+void dump_leaf_value(struct buf *out, bool deleted, const struct doc_body *body);
+void dump_local_value(struct buf *out, uint64_t n, struct slice json);
+void dump_db_value(struct buf *out, uint64_t revs_limit, struct slice security);
+/* All lines, each ended by a newline. Every body and attachment is read; attachments are checked
+ * against their MD5. */
+enum status dump_store(struct store *s, struct buf *out, struct err *e) MUST_CHECK;
+#endif

@@ -1,0 +1,67 @@
+/* tests/fault/main.c: fault_run: crash-state enumeration and fault injection of the storage engine.
+ *
+ *   fault_run crash|inject [-n COUNT] [-s SEED] [-o PLAN|SCRIPT] [-x STATE] [-d DIR] [-k] [-v]
+ *
+ * -n   crash: states to check; inject: runs      (FAULT_STATES and FAULT_RUNS in the environment)
+ * -x   crash, with -o: one state as a violation names it, with the store's messages
+ * -d   where to put files: /dev/shm when it is there, /tmp otherwise
+ * -k   leaves the files there
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "fault.h"
+
+enum { STATES = 300, RUNS = 150 };
+
+static uint64_t number_of(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name); /* NOLINT(concurrency-mt-unsafe): one thread */
+
+    return text != NULL && text[0] != '\0' ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static bool read_args(struct fault_args *a, int argc, char **argv)
+{
+    int c;
+
+    while ((c = getopt(argc, argv, "n:s:o:x:d:kv")) != -1) { /* NOLINT(concurrency-mt-unsafe) */
+        if (c == 'n')
+            a->n = strtoull(optarg, NULL, 10);
+        else if (c == 's')
+            a->seed = strtoull(optarg, NULL, 10);
+        else if (c == 'o')
+            a->only = optarg;
+        else if (c == 'x')
+            a->state = optarg;
+        else if (c == 'd')
+            a->under = optarg;
+        else if (c == 'k')
+            a->keep = true;
+        else if (c == 'v')
+            a->verbose = true;
+        else
+            return false;
+    }
+    return optind == argc - 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct fault_args a = {.seed = 1, .under = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"};
+    bool crash;
+
+    if (!read_args(&a, argc, argv)) {
+        (void)fprintf(stderr, "usage: fault_run crash|inject [-n COUNT] [-s SEED] [-o NAME] "
+                              "[-x STATE] [-d DIR] [-k] [-v]\n");
+        return 2;
+    }
+    crash = strcmp(argv[optind], "crash") == 0;
+    if (a.n == 0)
+        a.n = crash ? number_of("FAULT_STATES", STATES) : number_of("FAULT_RUNS", RUNS);
+    if (a.verbose || a.state != NULL)
+        check_verbose();
+    return crash ? crash_run(&a) : inject_run(&a);
+}

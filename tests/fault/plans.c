@@ -1,0 +1,46 @@
+/* tests/fault/plans.c: see plans.h. A kill or tear in one phase is what the next one recovers from,
+ * while the files are still as the page cache has them. */
+#include "plans.h"
+
+const struct plan PLANS[] = {
+    {"single_put", "single_put", {""}},
+    {"twice_in_group", "twice_in_group", {""}},
+    {"bulk", "bulk", {""}},
+    {"chain", "chain", {""}},
+    {"conflicts", "conflicts", {""}},
+    {"deletes", "deletes", {""}},
+    {"attachments", "attachments", {""}},
+    {"locals", "locals", {""}},
+    {"lifecycle", "lifecycle", {""}},
+    {"props", "props", {""}},
+    {"roll", "roll", {""}},
+    {"barrier", "barrier", {"", ""}},
+    {"restarts", "restarts", {""}},
+    {"many_databases", "many_databases", {""}},
+    {"at_once", "at_once", {""}},
+    {"large", "large", {""}},
+    {"nothing", "nothing", {"", ""}},
+    {"mixed", "mixed", {"", "", ""}},
+    {"mixed_roll", "mixed_roll", {"", ""}},
+    {"index_lost", "index_lost", {"", ""}},
+    {"drop_large", "drop_large", {""}},
+    /* killed and started again */
+    {"killed_first_start", "mixed", {"fsync:2:kill", "fsync:5:kill", ""}},
+    {"killed_before_sync", "mixed", {"fdatasync:6:kill", ""}},
+    {"killed_in_append", "mixed", {"pwritev:7:tear", "pwritev:5:tear", ""}},
+    {"killed_in_index", "mixed_barrier", {"write:18:tear", ""}},
+    {"killed_in_barrier", "mixed_barrier", {"fdatasync:21:kill", "fsync:9:kill", ""}},
+    {"killed_in_stop", "mixed", {"fdatasync:23:kill", "pwrite:5:tear", ""}},
+    {"killed_in_roll", "mixed_roll", {"fsync:12:kill", ""}},
+    {"killed_in_recovery", "mixed", {"fdatasync:8:kill", "unlink:1:kill", "pwrite:3:kill", ""}},
+    {"killed_in_recovery_roll", "roll", {"pwritev:17:tear", "ftruncate:3:kill", ""}},
+    {"killed_in_rebuild", "index_lost", {"", "write:6:kill", ""}},
+    {"killed_in_drop", "drop_large", {"write:25:kill", ""}},
+    /* no space, and no more of it */
+    {"full_once", "mixed", {"pwritev:6:ENOSPC", ""}},
+    {"full_in_the_middle", "mixed", {"pwritev:6:full", "pwritev:7:ENOSPC:sticky", ""}},
+    {"full_index", "mixed", {"write:15:ENOSPC", ""}},
+    {"full_roll", "mixed_roll", {"pwrite:4:ENOSPC:sticky", ""}},
+    {"sync_fails", "mixed", {"fdatasync:12:EIO", ""}},
+};
+const unsigned PLANS_N = sizeof PLANS / sizeof *PLANS;

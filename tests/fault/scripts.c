@@ -1,0 +1,319 @@
+/* tests/fault/scripts.c: what the storage engine is made to do while its file calls are traced or
+ * made to fail. Each script begins with an open store and is closed in order unless it dies; a plan
+ * (plans.c) runs its phases one after the other, each in its own process.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fs.h"
+#include "couch/doc_read.h"
+#include "couch/store_priv.h"
+#include "driver.h"
+
+static char *numbered(struct drive *d, const char *what, unsigned n)
+{
+    return arena_cstr(d->a, arena_printf(d->a, "%s-%u-%u", what, d->phase, n));
+}
+
+static void single_put(struct drive *d)
+{
+    drive_put(d, drive_db(d, "db"), "one", 100);
+}
+
+static void twice_in_group(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op ops[3];
+
+    if (db == NULL)
+        return;
+    ops[0] = drive_op(d, db, "twice", drive_json(d, 300));
+    ops[1] = drive_after(d, &ops[0], drive_json(d, 200));
+    ops[2] = drive_after(d, &ops[1], drive_json(d, 100));
+    drive_run(d, ops, 3);
+    drive_put(d, db, "twice", 50);
+}
+
+static void bulk(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op ops[50];
+
+    for (unsigned i = 0; i < 50; i++)
+        ops[i] = drive_op(d, db, numbered(d, "bulk", i), drive_json(d, 40 + 13 * i));
+    drive_run(d, ops, 50);
+}
+
+static void chain(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    for (size_t i = 0; i < 10; i++)
+        drive_put(d, db, "chain", 50 + 90 * i);
+}
+
+static void conflicts(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    for (unsigned i = 0; i < 5 && db != NULL; i++) {
+        struct commit_op op = drive_graft(d, db, "branchy", 2 + i % 3, 10 + i);
+
+        op.deleted = i == 3;
+        drive_run(d, &op, 1);
+    }
+    drive_put(d, db, "branchy", 100);
+    drive_delete(d, db, "branchy");
+}
+
+static void deletes(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    drive_put(d, db, "gone", 100);
+    drive_put(d, db, "stays", 100);
+    drive_delete(d, db, "gone");
+    drive_put(d, db, "gone", 200);
+    drive_delete(d, db, "gone");
+    drive_delete(d, db, "stays");
+}
+
+static void attachments(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op op = drive_op(d, db, "att", drive_json(d, 60));
+    struct docinfo info;
+    struct doc_body body;
+    int node;
+
+    if (db == NULL)
+        return;
+    drive_attach(d, &op, "small", 100);
+    drive_attach(d, &op, "middle", 5000);
+    drive_attach(d, &op, "large", 20000);
+    drive_run(d, &op, 1);
+    /* carried over by the next revision, which lies in another record */
+    if (doc_find(db, SLICE_LIT("att"), SLICE_LIT(""), d->a, &info, &node, &d->e) != ST_OK ||
+        doc_load_body(db, &info.tree.nodes[node].ptr, d->a, &body, &d->e) != ST_OK)
+        return;
+    op = drive_op(d, db, "att", drive_json(d, 70));
+    op.body.atts = body.atts;
+    op.body.natts = body.natts;
+    drive_attach(d, &op, "late", 3000);
+    drive_run(d, &op, 1);
+}
+
+static void locals(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op op;
+
+    for (uint64_t i = 1; i < 5 && db != NULL; i++) {
+        op = drive_local(d, db, "checkpoint", i, drive_json(d, i == 3 ? 6000 : 80));
+        drive_run(d, &op, 1);
+    }
+    op = drive_local(d, db, "other", 1, drive_json(d, 5000));
+    drive_run(d, &op, 1);
+    op = drive_local(d, db, "checkpoint", 5, SLICE_LIT("{}"));
+    op.deleted = true;
+    drive_run(d, &op, 1);
+}
+
+static void lifecycle(struct drive *d)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        struct db *db = drive_db(d, "phoenix");
+        struct commit_op op = drive_local(d, db, "l", i + 1, drive_json(d, 30));
+
+        drive_put(d, db, "same", 100 + i);
+        drive_put(d, db, numbered(d, "own", i), 100);
+        drive_run(d, &op, 1);
+        if (i < 2)
+            drive_drop(d, "phoenix");
+    }
+}
+
+static void props(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    if (db == NULL)
+        return;
+    drive_props(d, db, 5, FAULT_SECURITY);
+    drive_put(d, db, "x", 100);
+    drive_props(d, db, 3, "{\"admins\":{\"names\":[\"a\"]}}");
+    for (size_t i = 0; i < 6; i++) /* stemmed */
+        drive_put(d, db, "x", 100 + i);
+    drive_props(d, db, 1000, "{}");
+}
+
+static void roll(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    for (unsigned i = 0; i < 24; i++)
+        drive_put(d, db, numbered(d, "roll", i % 9), 1500);
+}
+
+static void barrier(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    for (unsigned i = 0; i < 9; i++) {
+        drive_put(d, db, numbered(d, "doc", i), 400);
+        if (i % 3 == 2 && maint_barrier(d->s, &d->e) != ST_OK)
+            fprintf(stderr, "barrier: %s\n", d->e.reason);
+    }
+}
+
+static void restarts(struct drive *d)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        struct db *db = drive_db(d, "db");
+
+        drive_put(d, db, numbered(d, "life", i), 200);
+        drive_put(d, db, "always", 200);
+        drive_close(d);
+        drive_open(d);
+    }
+}
+
+static void many_databases(struct drive *d)
+{
+    for (unsigned i = 0; i < 8; i++)
+        drive_put(d, drive_db(d, arena_cstr(d->a, arena_printf(d->a, "db%u", i))), "doc", 60);
+    drive_drop(d, "db3");
+    drive_drop(d, "db5");
+}
+
+static void at_once(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op ops[12];
+
+    if (db == NULL)
+        return;
+    for (unsigned i = 0; i < 12; i++)
+        ops[i] = drive_op(d, db, numbered(d, "once", i), drive_json(d, 300));
+    ops[7] = drive_after(d, &ops[2], drive_json(d, 100));
+    drive_run_apart(d, ops, 12);
+}
+
+static void large(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    drive_put(d, db, "before", 100);
+    drive_put(d, db, "large", 300000);
+    drive_put(d, db, "after", 100);
+}
+
+static void nothing(struct drive *d)
+{
+    (void)d;
+}
+
+/* A little of everything; what exists already is updated. */
+static void mixed(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op op = drive_local(d, db, "l", d->phase + 1, drive_json(d, 90));
+
+    drive_put(d, db, "shared", 150);
+    drive_put(d, db, numbered(d, "own", 1), 700);
+    drive_run(d, &op, 1);
+    drive_put(d, db, "shared", 250);
+    op = drive_graft(d, db, "shared", 2, 77 + d->phase);
+    if (db != NULL)
+        drive_run(d, &op, 1);
+    drive_drop(d, "side");
+    drive_put(d, drive_db(d, "side"), "s", 30);
+    drive_delete(d, db, "shared");
+    drive_put(d, db, numbered(d, "own", 2), 1700);
+}
+
+static void mixed_barrier(struct drive *d)
+{
+    mixed(d);
+    if (maint_barrier(d->s, &d->e) != ST_OK)
+        fprintf(stderr, "barrier: %s\n", d->e.reason);
+    drive_put(d, drive_db(d, "db"), "behind", 120);
+}
+
+/* The index is taken away between two lives. */
+static void index_lost(struct drive *d)
+{
+    char *idx, *away;
+
+    mixed(d);
+    if (d->phase != 0)
+        return;
+    drive_close(d);
+    idx = arena_cstr(d->a, arena_printf(d->a, "%s/0/idx", d->dir));
+    away = arena_cstr(d->a, arena_printf(d->a, "%s/0/idx.away", d->dir));
+    if (rename(idx, away) != 0)
+        abort();
+    drive_open(d);
+    drive_put(d, drive_db(d, "db"), "behind", 120);
+}
+
+/* More rows than one chunk of the background deletion. */
+static void drop_large(struct drive *d)
+{
+    struct db *db = drive_db(d, "wide");
+    struct commit_op *ops = arena_array(d->a, 600, sizeof *ops);
+
+    if (db == NULL)
+        return;
+    for (unsigned i = 0; i < 600; i++)
+        ops[i] = drive_op(d, db, numbered(d, "row", i), SLICE_LIT("{}"));
+    drive_run(d, ops, 600);
+    drive_drop(d, "wide");
+    drive_put(d, drive_db(d, "wide"), "new", 50);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct drive *d);
+    uint32_t segment_bytes; /* 0: 1 MiB */
+} SCRIPTS[] = {
+    {"single_put", single_put, 0},
+    {"twice_in_group", twice_in_group, 0},
+    {"bulk", bulk, 0},
+    {"chain", chain, 0},
+    {"conflicts", conflicts, 0},
+    {"deletes", deletes, 0},
+    {"attachments", attachments, 0},
+    {"locals", locals, 0},
+    {"lifecycle", lifecycle, 0},
+    {"props", props, 0},
+    {"roll", roll, 8 << 10},
+    {"barrier", barrier, 0},
+    {"restarts", restarts, 0},
+    {"many_databases", many_databases, 0},
+    {"at_once", at_once, 0},
+    {"large", large, 0},
+    {"nothing", nothing, 0},
+    {"mixed", mixed, 0},
+    {"mixed_roll", mixed, 4 << 10},
+    {"mixed_barrier", mixed_barrier, 0},
+    {"index_lost", index_lost, 0},
+    {"drop_large", drop_large, 0},
+};
+
+void script_run(struct drive *d, const char *name)
+{
+    for (size_t i = 0; i < sizeof SCRIPTS / sizeof *SCRIPTS; i++) {
+        if (strcmp(SCRIPTS[i].name, name) != 0)
+            continue;
+        if (SCRIPTS[i].segment_bytes != 0)
+            d->segment_bytes = SCRIPTS[i].segment_bytes;
+        drive_open(d);
+        SCRIPTS[i].run(d);
+        if (d->s != NULL && store_trouble(d->s)[0] == '\0')
+            drive_dump(d);
+        return;
+    }
+    fprintf(stderr, "no script %s\n", name);
+    exit(2); /* NOLINT(concurrency-mt-unsafe): the only thread */
+}
