@@ -7,8 +7,8 @@ Every successful edit names its parent, so no search is needed.  The rules:
    one older than a revision that was acknowledged or read before it began;
 3. the same holds over a kill: what was acknowledged, or only read, is still there.
 
-Documents are never deleted for good here, so generations only grow and "older" is the smaller
-generation of the one line of revisions.  LINEAR_OPS (default 20000) is how many requests to make
+Deleted documents come back on top of their tombstones, so generations only grow, and "older" is
+the smaller generation of the one line of revisions.  LINEAR_OPS (default 20000) is how many requests to make
 in all, LINEAR_KILLS (default 3) how often the server is killed meanwhile, LINEAR_SEED the seed.
 """
 
@@ -42,12 +42,15 @@ class Book:
         self.asked = {}  # rev -> parent: sent at least once, by anybody
         self.acked = {}  # rev -> parent
         self.child = {}  # parent -> the acknowledged rev that follows it
+        self.tombs = set()  # those of self.asked that delete
         self.refused = set()  # answered with a conflict: must never be seen
         self.floor = None  # the newest revision that was acknowledged or read
 
-    def ask(self, rev, parent):
+    def ask(self, rev, parent, deleted):
         with self.lock:
             self.asked[rev] = parent
+            if deleted:
+                self.tombs.add(rev)
 
     def ack(self, rev, parent):
         with self.lock:
@@ -78,6 +81,15 @@ class Book:
             assert rev[0] != (lowest or (0,))[0] or rev == lowest, "%s beside %s" % (rev, lowest)
             if self.floor is None or rev[0] > self.floor[0]:
                 self.floor = rev
+
+    def saw_deleted(self, lowest):
+        """A read that began when `lowest` was known found the document deleted."""
+        with self.lock:
+            least = lowest[0] if lowest else 0
+            found = any(
+                rev == lowest or rev[0] > least for rev in self.tombs if rev not in self.refused
+            )
+            assert found, "deleted, but nobody asked for that after %s" % (lowest,)
 
     def verify(self, line):
         """line: the final revisions, newest first; every acknowledged one must be on it."""
@@ -124,12 +136,16 @@ class Client(threading.Thread):
             reply = self.server.get("/linear/" + book.name)
             known = reply.status == 200
             assert known or reply.status == 404, reply
+            if reply.status == 404 and reply.json()["reason"] == "deleted":
+                book.saw_deleted(lowest)
+                return
             rev = model.parse_rev(reply.json()["_rev"]) if known else None
         else:
             reply = self.server.post("/linear/_all_docs", {"keys": [book.name]})
             assert reply.status == 200, reply
             value = reply.json()["rows"][0].get("value")
             rev = model.parse_rev(value["rev"]) if value else None
+            assert not value or (rev in book.tombs) == value.get("deleted", False), reply
         book.saw(rev, lowest)
 
     def write(self, book):
@@ -139,12 +155,16 @@ class Client(threading.Thread):
             parent = book.asked[parent]
         elif self.rng.random() < 0.1:
             reply = self.server.get("/linear/" + book.name)
-            parent = model.parse_rev(reply.json()["_rev"]) if reply.status == 200 else None
+            if reply.status == 200:
+                parent = model.parse_rev(reply.json()["_rev"])
         self.writes += 1
         body = {"who": self.number, "n": self.writes}
-        rev = model.new_rev(parent, False, body, {})
-        sent = dict(body, _rev=model.show_rev(parent)) if parent else body
-        book.ask(rev, parent)
+        deleted = parent is not None and parent not in book.tombs and self.rng.random() < 0.15
+        rev = model.new_rev(parent, deleted, body, {})
+        sent = dict(body, _rev=model.show_rev(parent)) if parent else dict(body)
+        if deleted:
+            sent["_deleted"] = True
+        book.ask(rev, parent, deleted)
         if self.rng.random() < 0.7:
             reply = self.server.put("/linear/" + book.name, sent)
             status = reply.status
@@ -159,7 +179,7 @@ class Client(threading.Thread):
             self.conflicts += 1
             book.refuse(rev)
             return
-        assert status == 201 and got == model.show_rev(rev), reply
+        assert status in (200, 201) and got == model.show_rev(rev), reply
         book.ack(rev, parent)
 
 
@@ -185,10 +205,11 @@ class Budget:
 
 
 def final_line(server, book):
-    reply = server.get("/linear/%s?revs=true&conflicts=true" % book.name)
+    reply = server.get("/linear/%s?open_revs=all&revs=true" % book.name)
     assert reply.status == 200, reply
-    doc = reply.json()
-    assert "_conflicts" not in doc, "interactive edits made a branch: %r" % doc["_conflicts"]
+    leaves = reply.json()
+    assert len(leaves) == 1, "interactive edits made a branch: %r" % leaves
+    doc = leaves[0]["ok"]
     start, ids = doc["_revisions"]["start"], doc["_revisions"]["ids"]
     return [model.parse_rev("%d-%s" % (start - i, text)) for i, text in enumerate(ids)]
 
