@@ -76,13 +76,39 @@ static void accept_decides_on_json(void **state)
         assert_int_equal(reply_accepts_json(slice_str(cases[i].accept)), cases[i].json);
 }
 
+/* CouchDB takes parts for granted: no header is as good as one that names them. */
+static void accept_decides_on_parts(void **state)
+{
+    static const struct {
+        const char *accept;
+        bool parts;
+    } cases[] = {{"", true},
+                 {"*/*", true},
+                 {"multipart/*", true},
+                 {"application/json, */*;q=0.1", true},
+                 {"Multipart/Mixed; q=0.5", true},
+                 {"multipart/mixed;q=0.001", true},
+                 {"application/json", false},
+                 {"multipart/related", false},
+                 {"multipart/mixed;q=0", false},
+                 {"*/*;q=0", false},
+                 {"*/*, multipart/mixed;level=1; q=0.00", false},
+                 {"multipart/*;Q=0.,*/*", false},
+                 {"multi/*", false},
+                 {"/*", false}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(reply_accepts(slice_str(cases[i].accept), SLICE_LIT("multipart/mixed")),
+                         cases[i].parts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_status_has_code_and_word),
-        cmocka_unit_test(errors_are_json),
-        cmocka_unit_test(headers_cannot_be_split),
-        cmocka_unit_test(accept_decides_on_json),
+        cmocka_unit_test(every_status_has_code_and_word), cmocka_unit_test(errors_are_json),
+        cmocka_unit_test(headers_cannot_be_split),        cmocka_unit_test(accept_decides_on_json),
+        cmocka_unit_test(accept_decides_on_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
