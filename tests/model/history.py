@@ -327,6 +327,8 @@ class Run(Reads):
         if len(path) > 1 or rng.random() < 0.5:
             ids = [spell(rng, r).partition("-")[2] for r in path]
             sent["_revisions"] = {"start": path[0][0], "ids": ids}
+            if not atts and rng.random() < 0.2:
+                del sent["_rev"]  # _revisions says it all.
         if deleted:
             sent["_deleted"] = True
         if atts:
