@@ -193,6 +193,7 @@ enum status reply_related(struct request *rq, struct reply *rp, struct db *db,
     p->picks = (struct doc_picks){.info = *info, .v = pick, .n = 1};
     TRY(load_doc(p, &rq->err));
     if (p->follows.n == 0) { /* nothing to go with it: a document like any other */
+        rp->content_type = TYPE_JSON;
         buf_add(&rp->body, buf_slice(&p->json));
         reply_body(rp, 200);
         return ST_OK;
