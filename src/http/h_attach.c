@@ -170,6 +170,10 @@ enum status h_att_put(struct request *rq, struct reply *rp)
 
     (void)rp;
     TRY(refuse_local(rq));
+    if (slice_starts(rq_arg(rq, "att"), SLICE_LIT("_")))
+        return err_set(
+            &rq->err, ST_BAD_REQUEST, "Attachment name '%.*s' starts with prohibited character '_'",
+            (int)(rq_arg(rq, "att").n < 100 ? rq_arg(rq, "att").n : 100), rq_arg(rq, "att").p);
     TRY(check_encoding(rq));
     if (rq->body.n > LIMIT_ATT_BYTES)
         return err_word(&rq->err, ST_TOO_LARGE, "attachment_too_large",
