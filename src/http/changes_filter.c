@@ -1,6 +1,6 @@
-/* http/changes_filter.c: the filters of _changes (couchdb-surface A.9): _doc_ids, _design, _selector.
- * A filter that is a function of a design document is looked up, so that a wrong name is told from
- * a right one, and then refused: there is no JavaScript. Runs on workers.
+/* http/changes_filter.c: the filters of _changes (couchdb-surface A.9): _doc_ids, _design,
+ * _selector. A filter that is a function of a design document is looked up, so that a wrong name is
+ * told from a right one, and then refused: there is no JavaScript. Runs on workers.
  */
 #include "base/limits.h"
 #include "couch/changes.h"
