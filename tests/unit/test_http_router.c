@@ -225,7 +225,7 @@ static void posts_of_json_must_say_so(void **state)
             struct request rq;
 
             if (routes[i].handler == h_ddoc_function)
-                continue; /* answers 501 and does nothing */
+                continue;                     /* answers 501 and does nothing */
             assert_true(routes[i].json_body); /* the guard against forms of other sites */
             target_of(routes[i].pattern, uri, sizeof(uri));
             assert_int_equal(parse(&rq, M_POST, uri), ST_OK);
