@@ -280,8 +280,9 @@ static bool has_num(void *arg, struct slice name, void *value)
     return !q->found;
 }
 
-/* Rows whose database is neither in the catalogue nor being deleted. */
-static void check_orphan(struct check *c, uint32_t dbnum)
+/* Rows whose database is neither in the catalogue nor being deleted. The marker is looked for where
+ * the rows were seen: meanwhile maintenance may delete both. */
+static void check_orphan(struct check *c, const struct kv_snap *snap, uint32_t dbnum)
 {
     struct num_search q = {.dbnum = dbnum};
     struct err e = {0};
@@ -290,16 +291,17 @@ static void check_orphan(struct check *c, uint32_t dbnum)
     mutex_lock(&c->s->catalog_mu);
     map_each(c->s->catalog, has_num, &q);
     mutex_unlock(&c->s->catalog_mu);
-    if (!q.found && kv_get(c->s->kv, NULL, key_dropping(c->a, dbnum), c->a, &v, &e) == ST_NOT_FOUND)
+    if (!q.found && kv_get(c->s->kv, snap, key_dropping(c->a, dbnum), c->a, &v, &e) == ST_NOT_FOUND)
         finding(c, "rows of database number %u, which does not exist", dbnum);
 }
 
 static enum status check_orphans(struct check *c, struct err *e)
 {
+    struct kv_snap *snap = kv_snap_new(c->s->kv);
     uint32_t dbnum = 0;
     enum status st;
 
-    c->it = kv_iter_new(c->s->kv, NULL);
+    c->it = kv_iter_new(c->s->kv, snap);
     for (;;) {
         struct slice any = key_db(c->a, dbnum, KEY_INFO, SLICE_LIT("")), key;
 
@@ -312,13 +314,14 @@ static enum status check_orphans(struct check *c, struct err *e)
             break;
         }
         dbnum = get_be32(key.p + 1);
-        check_orphan(c, dbnum);
+        check_orphan(c, snap, dbnum);
         arena_reset(c->a);
         if (dbnum++ == UINT32_MAX)
             break;
     }
     st = kv_iter_error(c->it, e);
     kv_iter_free(c->it);
+    kv_snap_free(c->s->kv, snap);
     return st;
 }
 

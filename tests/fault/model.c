@@ -14,7 +14,7 @@
 #include "base/fs.h"
 
 enum { PATH_BYTES = 4096, TRACE_BYTES = 1 << 30, PAGE = 4096, FDS = 65536 };
-enum { NO_INODE = UINT32_MAX };
+#define NO_INODE UINT32_MAX
 
 void fault_die(const char *fmt, ...)
 {
@@ -365,20 +365,39 @@ static void fill(struct content *f, uint64_t to)
         memset(buf_extend(&f->b, to - f->b.n), 0, to - f->b.n);
 }
 
-static void spoil(char *p, uint64_t off, uint64_t n, const struct choice *c, size_t op)
+/* The piece [i, i + n) of a pending write, as its page may look; `old` is what is there before it,
+ * old_n bytes. A write of the same bytes in the same place changes nothing: sectors of it are as
+ * they were or as they will be (the assumption is called powersafe overwrite). */
+static void spoil(const char *old, uint64_t old_n, char *p, uint64_t n, const struct choice *c,
+                  uint64_t *seed)
 {
-    uint64_t seed = c->seed ^ op * 0x100000001b3u;
+    uint64_t r = fault_random(seed);
 
-    for (uint64_t i = 0; i < n;) {
-        uint64_t page = PAGE - (off + i) % PAGE, r = fault_random(&seed);
+    if (old_n >= n && memcmp(old, p, n) == 0)
+        return;
+    if (c->pages == PAGES_ZERO || (c->pages == PAGES_MIXED && r % 3 == 0))
+        memset(p, 0, n);
+    else if (c->pages == PAGES_GARBAGE || (c->pages == PAGES_MIXED && r % 3 == 1))
+        for (uint64_t k = 0; k < n; k++)
+            p[k] = (char)fault_random(seed);
+}
 
-        page = page < n - i ? page : n - i;
-        if (c->pages == PAGES_ZERO || (c->pages == PAGES_MIXED && r % 3 == 0))
-            memset(p + i, 0, page);
-        else if (c->pages == PAGES_GARBAGE || (c->pages == PAGES_MIXED && r % 3 == 1))
-            for (uint64_t k = 0; k < page; k++)
-                p[i + k] = (char)fault_random(&seed);
-        i += page;
+static void write_spoilt(struct content *f, const struct fsop *op, uint64_t n, size_t i,
+                         const struct choice *c)
+{
+    uint64_t seed = c->seed ^ i * 0x100000001b3u;
+    uint64_t had = f->b.n;
+    char piece[PAGE];
+
+    fill(f, op->off + n);
+    for (uint64_t at = 0; at < n;) {
+        uint64_t off = op->off + at, len = PAGE - off % PAGE;
+
+        len = len < n - at ? len : n - at;
+        memcpy(piece, op->data + at, len);
+        spoil(f->b.p + off, had > off ? had - off : 0, piece, len, c, &seed);
+        memcpy(f->b.p + off, piece, len);
+        at += len;
     }
 }
 
@@ -395,10 +414,12 @@ static void apply_bytes(struct content *f, const struct model *m, size_t i, cons
     } else {
         if (i == c->torn)
             n = c->torn_bytes;
-        fill(f, op->off + n);
-        memcpy(f->b.p + op->off, op->data, n);
-        if (c->pages != PAGES_REAL && !is_durable(op, c))
-            spoil(f->b.p + op->off, op->off, n, c, i);
+        if (c->pages != PAGES_REAL && !is_durable(op, c)) {
+            write_spoilt(f, op, n, i, c);
+        } else {
+            fill(f, op->off + n);
+            memcpy(f->b.p + op->off, op->data, n);
+        }
         f->size = f->size > f->b.n ? f->size : f->b.n;
     }
 }

@@ -15,6 +15,7 @@ const struct plan PLANS[] = {
     {"props", "props", {""}},
     {"roll", "roll", {""}},
     {"barrier", "barrier", {"", ""}},
+    {"barrier_beside", "barrier_beside", {""}},
     {"restarts", "restarts", {""}},
     {"many_databases", "many_databases", {""}},
     {"at_once", "at_once", {""}},

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/fs.h"
+#include "base/mutex.h"
 #include "couch/doc_read.h"
 #include "couch/store_priv.h"
 #include "driver.h"
@@ -166,6 +167,29 @@ static void barrier(struct drive *d)
     }
 }
 
+/* Rows go into LevelDB's next log while the table of the last one is written. */
+static void barriers(void *arg)
+{
+    struct drive *d = arg;
+    struct err e;
+
+    for (unsigned i = 0; i < 8; i++)
+        if (maint_barrier(d->s, &e) != ST_OK)
+            (void)fprintf(stderr, "barrier: %s\n", e.reason);
+}
+
+static void barrier_beside(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct thread t;
+
+    drive_put(d, db, "first", 100);
+    thread_start(&t, "barriers", barriers, d);
+    for (unsigned i = 0; i < 30; i++)
+        drive_put(d, db, numbered(d, "beside", i), 80);
+    thread_join(&t);
+}
+
 static void restarts(struct drive *d)
 {
     for (unsigned i = 0; i < 3; i++) {
@@ -289,6 +313,7 @@ static const struct {
     {"props", props, 0},
     {"roll", roll, 8 << 10},
     {"barrier", barrier, 0},
+    {"barrier_beside", barrier_beside, 0},
     {"restarts", restarts, 0},
     {"many_databases", many_databases, 0},
     {"at_once", at_once, 0},
