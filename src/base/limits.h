@@ -94,6 +94,6 @@
 
 /* Multipart (http/multipart.c) */
 #define LIMIT_BOUNDARY_BYTES       70                      /* 400 */
-#define LIMIT_MULTIPART_PARTS      (LIMIT_ATTACHMENTS + 1) /* 413: document and attachments */
+#define LIMIT_MULTIPART_PARTS      (LIMIT_ATTACHMENTS + 1) /* 413: and the document */
 #define LIMIT_MULTIPART_HEAD_BYTES 16384                   /* 413: headers of one part */
 #endif

@@ -198,11 +198,7 @@ static enum status add_part(struct parser *p, struct slice part, struct err *e)
 
 static struct slice make_delim(struct arena *a, struct slice boundary)
 {
-    char *d = arena_alloc(a, boundary.n + 4);
-
-    memcpy(d, CRLF "--", 4);
-    memcpy(d + 4, boundary.p, boundary.n);
-    return slice_of(d, boundary.n + 4);
+    return arena_printf(a, CRLF "--%.*s", (int)boundary.n, boundary.p);
 }
 
 enum status multipart_parse(struct arena *a, struct slice body, struct slice boundary,
