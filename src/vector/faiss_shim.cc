@@ -93,6 +93,17 @@ void copy_links(const faiss::HNSW &h, uint32_t n, struct faiss_graph *out)
     out->max_level = static_cast<uint32_t>(std::max(h.max_level, 0));
 }
 
+/* The FAISS that is linked may use instructions that this machine lacks: a program that was built
+ * elsewhere. Then there are no graphs, and everything is searched exactly. */
+bool cpu_is_enough()
+{
+#ifdef DIVAN_FAISS_AVX2
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return true;
+#endif
+}
+
 void say(char *why, size_t size, const char *what)
 {
     if (size > 0)
@@ -104,6 +115,10 @@ void say(char *why, size_t size, const char *what)
 extern "C" enum faiss_rc faiss_graph_build(const struct faiss_build *b, struct faiss_graph *out,
                                            char *why, size_t why_size)
 {
+    if (!cpu_is_enough()) {
+        say(why, why_size, "the FAISS of this program needs AVX2, which this CPU has not");
+        return FAISS_RC_FAILED;
+    }
     try {
         const faiss::MetricType metric =
             b->inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2;
