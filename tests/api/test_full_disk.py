@@ -92,7 +92,8 @@ def test_full_disk(small_disk):
         for n in range(20):
             reply = server.put("/full/refused-%d" % n, {"pad": "y" * 100_000})
             assert reply.status == 507, reply
-        reply = server.post("/full/_bulk_docs", {"docs": [{"_id": "r%d" % i, "pad": "z" * 90_000} for i in range(10)]})
+        docs = [{"_id": "r%d" % i, "pad": "z" * 90_000} for i in range(10)]
+        reply = server.post("/full/_bulk_docs", {"docs": docs})
         assert reply.status in (507, 201), reply
         if reply.status == 201:
             assert all(r.get("error") == "insufficient_storage" for r in reply.json()), reply

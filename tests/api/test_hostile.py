@@ -81,8 +81,8 @@ PATHS = [
 def test_paths(server, db, path):
     target = path.replace(b"%s", db.name.encode()).replace(b"%%", b"%")
     for method in (b"GET", b"HEAD", b"PUT", b"DELETE", b"POST"):
-        request = head(server, method + b" " + target + b" HTTP/1.1", ACCEPT.strip(), b"Content-Length: 0")
-        answer = server.raw(request)
+        line = method + b" " + target + b" HTTP/1.1"
+        answer = server.raw(head(server, line, ACCEPT.strip(), b"Content-Length: 0"))
         code = status_of(answer)
         assert code is not None and code < 500, (method, target, answer[:300])
     assert server.alive() and db.get().status in (200, 404)

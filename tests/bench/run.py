@@ -88,7 +88,8 @@ class Bench:
 
     def batches(self, server, count):
         for start in range(0, count, 1000):
-            docs = [dict(_id="doc-%08d" % i, **self.document(i)) for i in range(start, start + 1000)]
+            numbers = range(start, start + 1000)
+            docs = [dict(_id="doc-%08d" % i, **self.document(i)) for i in numbers]
             body = json.dumps({"docs": docs}, separators=(",", ":")).encode()
             yield self.request(server, "POST", "/bench/_bulk_docs", body)
 
@@ -166,14 +167,15 @@ def load_images(bench, server, metric):
 
 
 def wait_for_index(server, count):
-    """Wait for the graphs: until the server has been idle for a second."""
+    """Wait until graphs hold every vector and nothing more is built; what the index says then."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         before = server.cpu_seconds()
         time.sleep(1)
         info = server.get("/bench/_design/v/_vector_info/v").json()["vector_index"]
         quiet = server.cpu_seconds() - before < 0.1
-        if quiet and info["pending"] == 0 and info["vectors"] == count:
+        in_graph = sum(s["vectors"] for s in info["segments"] if s["kind"] == "graph")
+        if quiet and info["pending"] == 0 and in_graph == count:
             return info
     raise RuntimeError("the index is not ready after 300 s")
 
