@@ -43,31 +43,6 @@ static void sound(void **state)
     assert_int_equal(findings(x), 0);
 }
 
-/* The rows of a dropped database are deleted while the check looks at them: no finding. A crash
- * state of tests/fault found that the marker was looked for later than the rows were seen. */
-static void being_dropped(void **state)
-{
-    enum { TIMES = 8, STEP = 300 };
-    struct fix *x = *state;
-    struct commit_op ops[STEP];
-    char ids[STEP][16];
-
-    for (size_t t = 1; t <= TIMES; t++) {
-        struct db *db = make_db(x, "wide");
-
-        for (size_t n = 0; n < t; n++) {
-            for (size_t i = 0; i < STEP; i++) {
-                snprintf(ids[i], sizeof(ids[i]), "%zu-%zu", n, i);
-                ops[i] = op_edit(x, db, ids[i], none, rev_n(x, 1, i));
-            }
-            assert_ok(x, commit_wait(x->s, ops, STEP, &x->e));
-        }
-        assert_ok(x, drop_db(x, db));
-        db_release(db);
-        assert_int_equal(findings(x), 0);
-    }
-}
-
 static void poke(struct fix *x, struct slice key, const struct slice *value)
 {
     struct kv_batch *b = kv_batch_new();
@@ -169,7 +144,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sound, fix_files, fix_end),
-        cmocka_unit_test_setup_teardown(being_dropped, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(planted_rows, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(damaged_log, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(nothing_there, fix_files, fix_end),
