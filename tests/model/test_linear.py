@@ -36,8 +36,9 @@ SEED = int(os.environ.get("LINEAR_SEED", str(random.randrange(1 << 30))))
 class Book:
     """What the clients know of one document; every call is made under the lock."""
 
-    def __init__(self, name):
+    def __init__(self, name, mortal):
         self.name = name
+        self.mortal = mortal  # may be deleted; made first, as every edit must name its parent
         self.lock = threading.Lock()
         self.asked = {}  # rev -> parent: sent at least once, by anybody
         self.acked = {}  # rev -> parent
@@ -159,7 +160,7 @@ class Client(threading.Thread):
                 parent = model.parse_rev(reply.json()["_rev"])
         self.writes += 1
         body = {"who": self.number, "n": self.writes}
-        deleted = parent is not None and parent not in book.tombs and self.rng.random() < 0.15
+        deleted = book.mortal and parent not in book.tombs and self.rng.random() < 0.15
         rev = model.new_rev(parent, deleted, body, {})
         sent = dict(body, _rev=model.show_rev(parent)) if parent else dict(body)
         if deleted:
@@ -234,7 +235,12 @@ def run_clients(ops, kills):
 
 
 def run_round(server, number, ops, kills):
-    books = [Book("doc%d-%d" % (number, i)) for i in range(DOCS)]
+    books = [Book("doc%d-%d" % (number, i), i % 2 == 1) for i in range(DOCS)]
+    for book in (b for b in books if b.mortal):
+        rev = model.new_rev(None, False, {}, {})
+        book.ask(rev, None, False)
+        assert server.put("/linear/" + book.name, {}).status == 201
+        book.ack(rev, None)
     budget = Budget(ops)
     clients = [Client(number * THREADS + i, server, books, budget) for i in range(THREADS)]
     for client in clients:
