@@ -261,7 +261,8 @@ static enum status find_source(struct edit *w, struct err *e)
         if (i == 0)
             w->lenient = true;
         at = revtree_body_above(&w->info.tree, at);
-        return at >= 0 ? load_source(w, at, e) : ST_OK;
+        if (at >= 0) /* else the path may go on above a root that stemming made */
+            return load_source(w, at, e);
     }
     return ST_OK;
 }

@@ -77,17 +77,29 @@ static enum status bulk_done(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
+/* The revision that a document names, by _rev or as the newest of _revisions. */
+static struct slice named_rev(struct arena *a, const struct json *doc)
+{
+    const struct json *rev = json_get(doc, "_rev"), *path = json_get(doc, "_revisions");
+    const struct json *newest = json_at(json_get(path, "ids"), 0);
+    int64_t start;
+
+    if (json_is(newest, JSON_STRING) && json_int(json_get(path, "start"), &start))
+        return arena_printf(a, "%lld-%.*s", (long long)start, (int)newest->text.n, newest->text.p);
+    return json_is(rev, JSON_STRING) ? rev->text : SLICE_LIT("");
+}
+
 static void refused_row(struct request *rq, struct bulk_row *r, const struct json *doc,
                         enum status st)
 {
-    const struct json *id = json_get(doc, "_id"), *rev = json_get(doc, "_rev");
+    const struct json *id = json_get(doc, "_id");
 
     r->op = NULL;
     r->st = st;
     r->err = arena_alloc(rq->arena, sizeof(*r->err));
     *r->err = rq->err;
     r->id = json_is(id, JSON_STRING) ? id->text : SLICE_LIT("");
-    r->rev = json_is(rev, JSON_STRING) ? rev->text : SLICE_LIT("");
+    r->rev = named_rev(rq->arena, doc);
 }
 
 static enum status prepare_rows(struct request *rq, struct db *db, const struct json *docs,
