@@ -25,6 +25,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "trace.h"
+
 enum { FDS_MAX = 65536 };
 enum call {
     C_OPEN,
@@ -338,17 +340,28 @@ int fallocate64(int fd, int mode, off64_t off, off64_t len)
     return fallocate(fd, mode, off, len);
 }
 
+/* The kernel marks the pages clean all the same: the trace must know that they are lost. */
+static int sync_failed(int fd)
+{
+    char line[16];
+    int keep = errno, n = snprintf(line, sizeof line, "!%d", fd);
+
+    (void)!NEXT(write_fn, "write")(FAULT_MARK_FD, line, (size_t)n);
+    errno = keep;
+    return -1;
+}
+
 int fsync(int fd)
 {
     if (known(fd) && verdict(C_FSYNC) == W_ERRNO)
-        return -1;
+        return sync_failed(fd);
     return NEXT(fd_fn, "fsync")(fd);
 }
 
 int fdatasync(int fd)
 {
     if (known(fd) && verdict(C_FDATASYNC) == W_ERRNO)
-        return -1;
+        return sync_failed(fd);
     return NEXT(fd_fn, "fdatasync")(fd);
 }
 

@@ -14,7 +14,7 @@
 #include "base/fs.h"
 #include "fault.h"
 
-enum { STATES = 300, RUNS = 150 };
+enum { STATES = 1000, RUNS = 200 };
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {

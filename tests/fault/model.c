@@ -277,6 +277,7 @@ static void read_rec(struct reading *r, const struct trace_rec *t, struct slice 
     case TRACE_TRUNC:
     case TRACE_GROW:
     case TRACE_SYNC:
+    case TRACE_LOST:
         op.ino = r->fds[t->fd];
         break;
     case TRACE_MARK:
@@ -310,6 +311,8 @@ static void find_syncs(struct model *m)
             next[op->ino] = i;
             any = op->off == 0 ? i : any; /* fdatasync need not write the journal */
         }
+        if (op->kind == TRACE_LOST && !m->inodes[op->ino].dir)
+            next[op->ino] = SIZE_MAX;
         op->journaled = any;
         if (fsop_is_bytes(op))
             op->synced = next[op->ino];
@@ -365,21 +368,18 @@ static void fill(struct content *f, uint64_t to)
         memset(buf_extend(&f->b, to - f->b.n), 0, to - f->b.n);
 }
 
-/* The piece [i, i + n) of a pending write, as its page may look; `old` is what is there before it,
- * old_n bytes. A write of the same bytes in the same place changes nothing: sectors of it are as
- * they were or as they will be (the assumption is called powersafe overwrite). */
+/* A piece of a pending write, as its page may look; `old` is what is there before it, old_n bytes.
+ * Bytes that the write does not change stay: the assumption is called powersafe overwrite. */
 static void spoil(const char *old, uint64_t old_n, char *p, uint64_t n, const struct choice *c,
                   uint64_t *seed)
 {
     uint64_t r = fault_random(seed);
+    bool zero = c->pages == PAGES_ZERO || (c->pages == PAGES_MIXED && r % 3 == 0);
+    bool garbage = c->pages == PAGES_GARBAGE || (c->pages == PAGES_MIXED && r % 3 == 1);
 
-    if (old_n >= n && memcmp(old, p, n) == 0)
-        return;
-    if (c->pages == PAGES_ZERO || (c->pages == PAGES_MIXED && r % 3 == 0))
-        memset(p, 0, n);
-    else if (c->pages == PAGES_GARBAGE || (c->pages == PAGES_MIXED && r % 3 == 1))
-        for (uint64_t k = 0; k < n; k++)
-            p[k] = (char)fault_random(seed);
+    for (uint64_t k = 0; k < n && (zero || garbage); k++)
+        if (k >= old_n || old[k] != p[k])
+            p[k] = zero ? 0 : (char)fault_random(seed);
 }
 
 static void write_spoilt(struct content *f, const struct fsop *op, uint64_t n, size_t i,

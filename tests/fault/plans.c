@@ -27,7 +27,7 @@ const struct plan PLANS[] = {
     {"drop_large", "drop_large", {""}},
     /* killed and started again */
     {"killed_first_start", "mixed", {"fsync:2:kill", "fsync:5:kill", ""}},
-    {"killed_before_sync", "mixed", {"fdatasync:6:kill", ""}},
+    {"killed_before_sync", "mixed", {"fdatasync:12:kill", "fdatasync:9:kill", ""}},
     {"killed_in_append", "mixed", {"pwritev:7:tear", "pwritev:5:tear", ""}},
     {"killed_in_index", "mixed_barrier", {"write:18:tear", ""}},
     {"killed_in_barrier", "mixed_barrier", {"fdatasync:21:kill", "fsync:9:kill", ""}},
@@ -42,6 +42,8 @@ const struct plan PLANS[] = {
     {"full_in_the_middle", "mixed", {"pwritev:6:full", "pwritev:7:ENOSPC:sticky", ""}},
     {"full_index", "mixed", {"write:15:ENOSPC", ""}},
     {"full_roll", "mixed_roll", {"pwrite:4:ENOSPC:sticky", ""}},
+    {"sync_fails_first", "mixed", {"fdatasync:9:EIO", ""}},
+    {"sync_fails_last", "mixed", {"fdatasync:19:EIO", ""}},
     {"sync_fails", "mixed", {"fdatasync:12:EIO", ""}},
 };
 const unsigned PLANS_N = sizeof PLANS / sizeof *PLANS;

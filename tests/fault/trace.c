@@ -223,6 +223,16 @@ int mkdir(const char *path, mode_t mode)
 
 /* ---- bytes ---- */
 
+/* The number behind the '!'. */
+static int32_t lost_fd(const char *p, size_t n)
+{
+    int32_t fd = 0;
+
+    for (size_t i = 1; i < n; i++)
+        fd = fd * 10 + (p[i] - '0');
+    return fd;
+}
+
 static void wrote(int fd, const void *p, ssize_t n, off_t off)
 {
     if (n > 0)
@@ -239,7 +249,10 @@ ssize_t write(int fd, const void *p, size_t n)
     if (fd == FAULT_MARK_FD) {
         if (trace_fd >= 0) {
             HOLD;
-            put((struct trace_rec){.kind = TRACE_MARK, .len = n}, NULL, NULL, p);
+            if (n > 1 && *(const char *)p == '!')
+                put((struct trace_rec){.kind = TRACE_LOST, .fd = lost_fd(p, n)}, NULL, NULL, NULL);
+            else
+                put((struct trace_rec){.kind = TRACE_MARK, .len = n}, NULL, NULL, p);
             LET;
         }
         return (ssize_t)n;

@@ -2,7 +2,8 @@
  *
  * A trace is a row of records: this header, then n1 bytes of a path, n2 bytes of a second one, then
  * len bytes of data for TRACE_WRITE and TRACE_MARK. Host byte order: it never leaves the machine.
- * What a driver writes to FAULT_MARK_FD becomes a mark (oracle.h says which there are).
+ * fail.c writes "!<fd>" there when it made a sync of fd fail; that becomes TRACE_LOST.
+ * What else a driver writes to FAULT_MARK_FD becomes a mark (oracle.h says which there are).
  */
 #ifndef FAULT_TRACE_H
 #define FAULT_TRACE_H
@@ -22,6 +23,7 @@ enum trace_kind {
     TRACE_SYNC,  /* fd; off 1: fdatasync */
     TRACE_RENAME,
     TRACE_UNLINK, /* a file or an empty directory */
+    TRACE_LOST,   /* a sync of fd failed: no later one covers what was written before */
     TRACE_MARK
 };
 
