@@ -45,7 +45,7 @@ static void write_file(const char *text)
 /* The words after "divan", NULL at the end. */
 static enum status load(const char *const *words)
 {
-    char *argv[16], copies[16][128];
+    static char *argv[16], copies[16][128];
     int argc = 0;
 
     (void)snprintf(copies[0], sizeof(copies[0]), "divan");
