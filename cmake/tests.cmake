@@ -96,7 +96,9 @@ foreach(source ${bench_sources})
   target_link_libraries(${exe} PRIVATE warnings app)
 endforeach()
 
-# ---- recall: needs data (DIVAN_MNIST), else skipped
+# ---- recall: needs the image data that lies beside the repository where it is built, else skipped
+
+set(recall_data ${PROJECT_SOURCE_DIR}/../shared/data/mnist)
 
 file(GLOB recall_sources CONFIGURE_DEPENDS tests/recall/recall_*.c)
 foreach(source ${recall_sources})
@@ -105,6 +107,9 @@ foreach(source ${recall_sources})
   add_executable(${exe} ${source})
   target_link_libraries(${exe} PRIVATE warnings app)
   a_test(recall.${topic} recall 600 $<TARGET_FILE:${exe}>)
+  if(EXISTS ${recall_data}/base.u8.gz)
+    set_property(TEST recall.${topic} APPEND PROPERTY ENVIRONMENT DIVAN_MNIST=${recall_data})
+  endif()
 endforeach()
 
 # ---- black box tests of the server
