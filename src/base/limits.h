@@ -96,4 +96,7 @@
 #define LIMIT_BOUNDARY_BYTES       70                      /* 400 */
 #define LIMIT_MULTIPART_PARTS      (LIMIT_ATTACHMENTS + 1) /* 413: and the document */
 #define LIMIT_MULTIPART_HEAD_BYTES 16384                   /* 413: headers of one part */
+/* Lists in one request (http/h_queries.c) */
+#define LIMIT_QUERIES  100 /* 400: queries of one _all_docs/queries */
+#define LIMIT_DBS_INFO 100 /* 400: keys of POST _dbs_info */
 #endif

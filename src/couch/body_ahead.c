@@ -4,6 +4,7 @@
  * One reader by one thread at a time. */
 #include "base/alloc.h"
 #include "base/digest.h"
+#include "base/metrics.h"
 #include "couch/doc_priv.h"
 
 struct body_ahead {
@@ -64,8 +65,10 @@ enum status body_ahead_get(struct body_ahead *w, struct db *db, const struct seg
     if (p->len <= LIMIT_READ_AHEAD && (inside(w, p) || fill(w, db, p, e))) {
         const char *at = w->bytes + (p->off - w->off);
 
-        if (crc32c(0, at, p->len) == p->crc)
+        if (crc32c(0, at, p->len) == p->crc) {
+            metrics_add(METRIC_DOC_READS, 1);
             return doc_body_decode(a, slice_of(at, p->len), p, out, e);
+        }
     }
     return doc_load_body(db, p, a, out, e);
 }

@@ -2,6 +2,7 @@
  * workers. */
 #include "couch/doc_read.h"
 
+#include "base/metrics.h"
 #include "couch/doc_priv.h"
 #include "couch/keys.h"
 
@@ -40,6 +41,7 @@ enum status doc_load_body(struct db *db, const struct seg_ptr *p, struct arena *
         return err_set(e, ST_CORRUPT, "a body of %u bytes", p->len);
     char *bytes = arena_alloc(a, p->len);
     TRY(log_read(store_log(db_store(db)), p, bytes, e));
+    metrics_add(METRIC_DOC_READS, 1);
     return doc_body_decode(a, slice_of(bytes, p->len), p, out, e);
 }
 

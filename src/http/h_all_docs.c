@@ -1,20 +1,8 @@
-/* http/h_all_docs.c: _all_docs and _design_docs: a stream of rows in id order, or the rows of
- * `keys`. */
+/* http/h_all_docs.c: _all_docs, _design_docs and _local_docs: a stream of rows in id order, or the
+ * rows of `keys`. */
 #include "base/limits.h"
-#include "couch/changes.h"
 #include "http/handlers.h"
-#include "http/stream.h"
-
-struct rows {
-    struct stream s;
-    struct db *db;
-    struct all_docs_opts opts;
-    struct all_docs *reader;
-    const struct json *keys; /* NULL: range */
-    const struct json *key;  /* next one */
-    uint64_t left, skip;     /* keys form: limit and skip */
-    bool begun, update_seq;
-};
+#include "http/rows.h"
 
 /* ---- parameters: from the query, overridden by a POST body's members of the same name ---- */
 
@@ -117,6 +105,12 @@ static void write_head(struct rows *r, struct buf *out, bool has_row)
     uint64_t offset = UINT64_MAX;
     struct db_counts c;
 
+    r->begun = true;
+    if (r->kind == ROWS_LOCAL) {
+        buf_str(out, "{\"total_rows\":null,\"offset\":null,\"rows\":[");
+        buf_str(out, has_row ? "\r\n" : "");
+        return;
+    }
     buf_str(out, "{\"total_rows\":");
     db_get_counts(r->db, &c);
     buf_u64(out, r->reader != NULL ? all_docs_total(r->reader) : c.docs);
@@ -135,7 +129,6 @@ static void write_head(struct rows *r, struct buf *out, bool has_row)
     buf_str(out, ",\"rows\":[");
     if (has_row)
         buf_str(out, "\r\n");
-    r->begun = true;
 }
 
 static enum status next_key_row(struct rows *r, struct arena *a, struct buf *row, bool *got,
@@ -152,6 +145,8 @@ static enum status next_key_row(struct rows *r, struct arena *a, struct buf *row
     r->key = k->next;
     r->left--;
     *got = true;
+    if (k->type == JSON_STRING && r->kind == ROWS_LOCAL)
+        return local_docs_key(r->db, k->text, r->opts.include_docs, a, row, e);
     if (k->type == JSON_STRING)
         return all_docs_key(r->db, k->text, &r->opts, a, row, e);
     buf_str(row, "{\"key\":");
@@ -166,11 +161,25 @@ static enum status next_row(struct rows *r, struct arena *a, struct buf *row, bo
     buf_clear(row);
     if (r->keys != NULL)
         return next_key_row(r, a, row, got, e);
+    if (r->kind == ROWS_LOCAL)
+        return local_docs_next(r->local, row, got, e);
     return all_docs_next(r->reader, row, got, e);
 }
 
-static enum status rows_produce(struct stream *s, struct buf *out, enum stream_state *state,
-                                struct err *e)
+static void open_reader(struct rows *r)
+{
+    if (r->opened)
+        return;
+    r->opened = true;
+    if (r->keys != NULL)
+        return;
+    if (r->kind == ROWS_LOCAL)
+        r->local = local_docs_new(r->db, &r->opts);
+    else
+        r->reader = all_docs_new(r->db, &r->opts);
+}
+
+enum status rows_produce(struct stream *s, struct buf *out, enum stream_state *state, struct err *e)
 {
     struct rows *r = (struct rows *)(void *)s;
     struct arena *a = arena_new();
@@ -178,6 +187,7 @@ static enum status rows_produce(struct stream *s, struct buf *out, enum stream_s
     struct buf row;
     bool got = true;
 
+    open_reader(r);
     buf_init(&row, out->max);
     *state = STREAM_MORE;
     while (out->n < LIMIT_STREAM_CHUNK && got) {
@@ -200,31 +210,46 @@ static enum status rows_produce(struct stream *s, struct buf *out, enum stream_s
     return st;
 }
 
-static void rows_free(struct stream *s)
+void rows_free(struct stream *s)
 {
     struct rows *r = (struct rows *)(void *)s;
 
     all_docs_free(r->reader);
+    local_docs_free(r->local);
+    r->reader = NULL;
+    r->local = NULL;
 }
 
-static enum status rows_start(struct request *rq, struct reply *rp, struct slice prefix)
+enum status rows_new(struct request *rq, struct db *db, enum rows_kind kind,
+                     const struct json *body, struct rows **out)
 {
     struct rows *r = arena_zalloc(rq->arena, sizeof(*r));
-    const struct json *body = NULL;
 
-    TRY(rq_db(rq, &r->db));
-    if (rq->method == M_POST)
-        TRY(rq_object(rq, &body));
-    r->opts.prefix = prefix;
+    *out = r;
+    r->db = db;
+    r->kind = kind;
+    r->s = (struct stream){.produce = rows_produce, .free = rows_free};
+    if (kind == ROWS_DESIGN)
+        r->opts.prefix = SLICE_LIT("_design/");
     TRY(parse_rows(rq, body, r));
     if (r->keys != NULL) {
         r->key = r->keys->first;
         r->left = r->opts.limit;
         r->skip = r->opts.skip;
-    } else {
-        r->reader = all_docs_new(r->db, &r->opts);
     }
-    r->s = (struct stream){.produce = rows_produce, .free = rows_free};
+    return ST_OK;
+}
+
+static enum status rows_start(struct request *rq, struct reply *rp, enum rows_kind kind)
+{
+    const struct json *body = NULL;
+    struct db *db;
+    struct rows *r;
+
+    TRY(rq_db(rq, &db));
+    if (rq->method == M_POST)
+        TRY(rq_object(rq, &body));
+    TRY(rows_new(rq, db, kind, body, &r));
     rp->stream = &r->s;
     return ST_OK;
 }
@@ -232,11 +257,17 @@ static enum status rows_start(struct request *rq, struct reply *rp, struct slice
 /* GET, POST /{db}/_all_docs */
 enum status h_all_docs(struct request *rq, struct reply *rp)
 {
-    return rows_start(rq, rp, slice_of(NULL, 0));
+    return rows_start(rq, rp, ROWS_ALL);
 }
 
 /* GET, POST /{db}/_design_docs */
 enum status h_design_docs(struct request *rq, struct reply *rp)
 {
-    return rows_start(rq, rp, SLICE_LIT("_design/"));
+    return rows_start(rq, rp, ROWS_DESIGN);
+}
+
+/* GET, POST /{db}/_local_docs */
+enum status h_local_docs(struct request *rq, struct reply *rp)
+{
+    return rows_start(rq, rp, ROWS_LOCAL);
 }

@@ -134,9 +134,14 @@ enum status h_bulk_docs(struct request *rq, struct reply *rp)
 {
     struct bulk *k = arena_zalloc(rq->arena, sizeof(*k));
     const struct json *body, *docs, *new_edits;
+    bool atomic = false;
     struct db *db;
 
     TRY(rq_db(rq, &db));
+    TRY(rq_bool(rq, "atomic", &atomic));
+    if (atomic) /* never quietly less than was asked for */
+        return err_set(&rq->err, ST_NOT_IMPLEMENTED,
+                       "atomic=true is not there yet: documents are written one by one");
     TRY(rq_object(rq, &body));
     docs = json_get(body, "docs");
     new_edits = json_get(body, "new_edits");

@@ -1,14 +1,16 @@
-/* http/h_changes.c: the _changes feeds (couchdb-surface A.9): normal, longpoll, continuous. A feed
+/* http/h_changes.c: the _changes feeds (couchdb-surface A.9): normal, longpoll, continuous,
+ * eventsource. A feed
  * is a stream; while it waits for a write it is a suspended connection and costs no thread.
  */
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "couch/changes.h"
 #include "http/handlers.h"
 #include "http/stream.h"
 
-enum feed { FEED_NORMAL, FEED_LONGPOLL, FEED_CONTINUOUS };
+enum feed { FEED_NORMAL, FEED_LONGPOLL, FEED_CONTINUOUS, FEED_EVENTSOURCE };
 
 struct changes_feed {
     struct stream s;
@@ -34,7 +36,7 @@ static enum status parse_feed(struct request *rq, struct changes_feed *f)
     else if (slice_eq(*v, SLICE_LIT("continuous")) || slice_eq(*v, SLICE_LIT("live")))
         f->feed = FEED_CONTINUOUS;
     else if (slice_eq(*v, SLICE_LIT("eventsource")))
-        return err_set(&rq->err, ST_NOT_IMPLEMENTED, "feed=eventsource is not supported yet");
+        f->feed = FEED_EVENTSOURCE;
     else
         return err_set(&rq->err, ST_BAD_REQUEST,
                        "Supported `feed` types: normal, continuous, live, longpoll, eventsource");
@@ -43,10 +45,14 @@ static enum status parse_feed(struct request *rq, struct changes_feed *f)
 
 static enum status parse_since(struct request *rq, struct changes_feed *f)
 {
+    struct slice header = rq_header(rq, "Last-Event-ID");
     const struct slice *v = rq_param(rq, "since");
 
     if (v == NULL)
         v = rq_param(rq, "last-event-id");
+    /* A browser that connects again repeats the URL: its header is newer. */
+    if (f->feed == FEED_EVENTSOURCE && header.n != 0)
+        v = &header;
     if (v == NULL)
         return ST_OK;
     if (seq_parse(f->db, *v, &f->opts.since, &rq->err) != ST_OK)
@@ -115,11 +121,30 @@ static enum status parse_changes(struct request *rq, struct changes_feed *f)
 
 static void write_end(struct changes_feed *f, struct buf *out)
 {
+    if (f->feed == FEED_EVENTSOURCE) /* only events; the client connects again */
+        return;
     buf_str(out, f->feed == FEED_CONTINUOUS ? "{\"last_seq\":\"" : "\n],\n\"last_seq\":\"");
     seq_write(out, f->db, changes_last_seq(f->reader));
     buf_str(out, "\",\"pending\":");
     buf_u64(out, changes_pending(f->reader));
     buf_str(out, "}\n");
+}
+
+static void write_row(struct changes_feed *f, struct slice row, struct buf *out)
+{
+    if (f->feed == FEED_EVENTSOURCE) {
+        buf_str(out, "data: ");
+        buf_add(out, row);
+        buf_str(out, "\nid: \"");
+        seq_write(out, f->db, changes_last_seq(f->reader));
+        buf_str(out, "\"\n\n");
+        return;
+    }
+    if (f->feed != FEED_CONTINUOUS && f->sent_row)
+        buf_str(out, ",\r\n");
+    buf_add(out, row);
+    if (f->feed == FEED_CONTINUOUS)
+        buf_char(out, '\n');
 }
 
 /* Rows until the piece is full or none is left. *some: at least one row was written. */
@@ -135,11 +160,7 @@ static enum status write_rows(struct changes_feed *f, struct buf *out, bool *som
         st = changes_next(f->reader, &row, &got, e);
         if (st != ST_OK || !got)
             break;
-        if (f->feed != FEED_CONTINUOUS && f->sent_row)
-            buf_str(out, ",\r\n");
-        buf_add(out, buf_slice(&row));
-        if (f->feed == FEED_CONTINUOUS)
-            buf_char(out, '\n');
+        write_row(f, buf_slice(&row), out);
         f->sent_row = *some = true;
     }
     buf_free(&row);
@@ -164,7 +185,7 @@ static enum status changes_produce(struct stream *s, struct buf *out, enum strea
     bool some = false, woken = f->begun;
     uint64_t now;
 
-    if (!f->begun && f->feed != FEED_CONTINUOUS)
+    if (!f->begun && (f->feed == FEED_NORMAL || f->feed == FEED_LONGPOLL))
         buf_str(out, "{\"results\":[\n");
     f->begun = true;
     TRY(write_rows(f, out, &some, e));
@@ -181,7 +202,7 @@ static enum status changes_produce(struct stream *s, struct buf *out, enum strea
         return ST_OK;
     }
     if (woken && !some && f->heartbeats && now >= s->deadline_us)
-        buf_char(out, '\n');
+        buf_str(out, f->feed == FEED_EVENTSOURCE ? "event: heartbeat\ndata: \n\n" : "\n");
     if (some || now >= s->deadline_us)
         s->deadline_us = f->heartbeats ? now + f->heartbeat_us : f->ends_us;
     s->since = changes_last_seq(f->reader);
@@ -194,6 +215,8 @@ static void changes_feed_free(struct stream *s)
     struct changes_feed *f = (struct changes_feed *)(void *)s;
 
     changes_free(f->reader);
+    if (f->feed != FEED_NORMAL)
+        metrics_sub(METRIC_FEEDS, 1);
 }
 
 /* GET, POST /{db}/_changes */
@@ -207,6 +230,12 @@ enum status h_changes(struct request *rq, struct reply *rp)
     f->ends_us = time_mono_us() + f->timeout_us;
     f->s = (struct stream){
         .produce = changes_produce, .free = changes_feed_free, .db = f->db, .deadline_us = 0};
+    if (f->feed != FEED_NORMAL)
+        metrics_add(METRIC_FEEDS, 1);
+    if (f->feed == FEED_EVENTSOURCE) {
+        rp->content_type = "text/event-stream";
+        reply_header(rp, "Cache-Control", SLICE_LIT("no-cache"));
+    }
     rp->stream = &f->s;
     return ST_OK;
 }

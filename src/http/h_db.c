@@ -9,16 +9,12 @@ static void put_start_time(struct arena *a, struct json *o, const struct db *db)
                  arena_printf(a, "%llu", (unsigned long long)db_created_us(db)));
 }
 
-/* GET /{db} */
-enum status h_db_get(struct request *rq, struct reply *rp)
+struct json *db_info_json(struct arena *a, struct db *db)
 {
-    struct arena *a = rq->arena;
     struct json *o = json_object(a), *sizes = json_object(a), *cluster = json_object(a);
     struct db_counts c;
-    struct db *db;
     struct buf seq;
 
-    TRY(rq_db(rq, &db));
     db_get_counts(db, &c);
     buf_init(&seq, 64);
     seq_write(&seq, db, c.update_seq);
@@ -39,7 +35,16 @@ enum status h_db_get(struct request *rq, struct reply *rp)
         json_put_i64(a, cluster, *k, 1);
     json_put(a, o, "cluster", cluster);
     put_start_time(a, o, db);
-    reply_json(rp, 200, o);
+    return o;
+}
+
+/* GET /{db} */
+enum status h_db_get(struct request *rq, struct reply *rp)
+{
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    reply_json(rp, 200, db_info_json(rq->arena, db));
     return ST_OK;
 }
 

@@ -104,13 +104,11 @@ static bool in_range(const struct db_range *r, struct slice name)
     return true;
 }
 
-/* GET /_all_dbs */
-enum status h_all_dbs(struct request *rq, struct reply *rp)
+enum status db_names(struct request *rq, struct slice **out, size_t *n)
 {
     struct db_range r = {.inclusive = true, .limit = UINT64_MAX};
-    struct json *list = json_array(rq->arena);
     struct slice *names;
-    size_t n;
+    size_t all;
 
     TRY(range_key(rq, "startkey", "start_key", &r.start, &r.has_start));
     TRY(range_key(rq, "endkey", "end_key", &r.end, &r.has_end));
@@ -118,9 +116,11 @@ enum status h_all_dbs(struct request *rq, struct reply *rp)
     TRY(rq_bool(rq, "descending", &r.descending));
     TRY(rq_u64(rq, "limit", &r.limit));
     TRY(rq_u64(rq, "skip", &r.skip));
-    TRY(db_list(rq->svc->store, rq->arena, &names, &n, &rq->err));
-    for (size_t i = 0; i < n && r.limit != 0; i++) {
-        struct slice name = names[r.descending ? n - 1 - i : i];
+    TRY(db_list(rq->svc->store, rq->arena, &names, &all, &rq->err));
+    *out = arena_array(rq->arena, all + 1, sizeof(**out));
+    *n = 0;
+    for (size_t i = 0; i < all && r.limit != 0; i++) {
+        struct slice name = names[r.descending ? all - 1 - i : i];
 
         if (!in_range(&r, name))
             continue;
@@ -128,9 +128,22 @@ enum status h_all_dbs(struct request *rq, struct reply *rp)
             r.skip--;
             continue;
         }
-        json_add(rq->arena, list, json_str(rq->arena, name));
+        (*out)[(*n)++] = name;
         r.limit--;
     }
+    return ST_OK;
+}
+
+/* GET /_all_dbs */
+enum status h_all_dbs(struct request *rq, struct reply *rp)
+{
+    struct json *list = json_array(rq->arena);
+    struct slice *names;
+    size_t n;
+
+    TRY(db_names(rq, &names, &n));
+    for (size_t i = 0; i < n; i++)
+        json_add(rq->arena, list, json_str(rq->arena, names[i]));
     reply_json(rp, 200, list);
     return ST_OK;
 }

@@ -11,7 +11,10 @@ enum status h_uuids(struct request *rq, struct reply *rp);
 enum status h_all_dbs(struct request *rq, struct reply *rp);
 enum status h_session(struct request *rq, struct reply *rp);
 enum status h_active_tasks(struct request *rq, struct reply *rp);
+/* The databases that ?startkey= and the like leave, in their order. */
+enum status db_names(struct request *rq, struct slice **out, size_t *n) MUST_CHECK;
 /* h_db.c */
+struct json *db_info_json(struct arena *a, struct db *db); /* what GET /{db} says */
 enum status h_db_get(struct request *rq, struct reply *rp);
 enum status h_db_put(struct request *rq, struct reply *rp);
 enum status h_db_delete(struct request *rq, struct reply *rp);
@@ -54,6 +57,31 @@ enum status h_missing_revs(struct request *rq, struct reply *rp);
 /* h_all_docs.c */
 enum status h_all_docs(struct request *rq, struct reply *rp);
 enum status h_design_docs(struct request *rq, struct reply *rp);
+enum status h_local_docs(struct request *rq, struct reply *rp);
+/* h_queries.c */
+enum status h_all_docs_queries(struct request *rq, struct reply *rp);
+enum status h_design_docs_queries(struct request *rq, struct reply *rp);
+enum status h_local_docs_queries(struct request *rq, struct reply *rp);
+enum status h_dbs_info(struct request *rq, struct reply *rp);
+enum status h_shards(struct request *rq, struct reply *rp);
+enum status h_sync_shards(struct request *rq, struct reply *rp);
+enum status h_view_cleanup(struct request *rq, struct reply *rp);
+enum status h_temp_view(struct request *rq, struct reply *rp);
+/* h_copy.c */
+enum status h_doc_copy(struct request *rq, struct reply *rp);
+/* h_node.c: the node as operators see it. */
+enum status h_no_page(struct request *rq, struct reply *rp); /* 404 */
+enum status h_membership(struct request *rq, struct reply *rp);
+enum status h_cluster_setup(struct request *rq, struct reply *rp);
+enum status h_node_name(struct request *rq, struct reply *rp);
+enum status h_node_versions(struct request *rq, struct reply *rp);
+enum status h_node_system(struct request *rq, struct reply *rp);
+enum status h_node_stats(struct request *rq, struct reply *rp);
+enum status h_node_prometheus(struct request *rq, struct reply *rp);
+enum status h_node_config(struct request *rq, struct reply *rp);
+enum status h_node_config_set(struct request *rq, struct reply *rp);
+enum status h_scheduler_jobs(struct request *rq, struct reply *rp);
+enum status h_scheduler_docs(struct request *rq, struct reply *rp);
 /* h_changes.c */
 enum status h_changes(struct request *rq, struct reply *rp);
 struct changes_opts;

@@ -39,6 +39,8 @@ static void join_special(struct request *rq)
 
     if (rq->nseg < at + 2 || s[at + 1].n == 0)
         return;
+    if (slice_eq(s[0], SLICE_LIT("_node"))) /* /_node/_local/_stats: a node of that name */
+        return;
     if (!slice_eq(s[at], SLICE_LIT("_design")) && !slice_eq(s[at], SLICE_LIT("_local")))
         return;
     s[at] =
@@ -211,8 +213,8 @@ struct slice router_allow(struct request *rq)
     static const struct {
         enum method m;
         const char *name;
-    } names[] = {
-        {M_DELETE, "DELETE"}, {M_GET, "GET"}, {M_HEAD, "HEAD"}, {M_POST, "POST"}, {M_PUT, "PUT"}};
+    } names[] = {{M_COPY, "COPY"}, {M_DELETE, "DELETE"}, {M_GET, "GET"},
+                 {M_HEAD, "HEAD"}, {M_POST, "POST"},     {M_PUT, "PUT"}};
     unsigned methods = 0;
     struct slice s = SLICE_LIT("");
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/metrics.h"
 #include "http/exchange.h"
 
 static const char *content_type(const struct exchange *x)
@@ -47,6 +48,7 @@ static ssize_t content_reader(void *cls, uint64_t pos, char *out, size_t max)
             left = max;
         memcpy(out, x->piece.p + x->piece_off, left);
         x->piece_off += left;
+        metrics_add(METRIC_RESPONSE_BYTES, left);
         if (x->piece_off == x->piece.n)
             atomic_store(&x->feed, FEED_IDLE);
         return (ssize_t)left;
@@ -80,6 +82,7 @@ static struct MHD_Response *make_response(struct exchange *x)
                                                  content_reader, x, NULL);
     if (rp->body.n == 0)
         return MHD_create_response_from_buffer(0, none, MHD_RESPMEM_PERSISTENT);
+    metrics_add(METRIC_RESPONSE_BYTES, rp->body.n);
     bytes = buf_take(&rp->body, &n);
     return MHD_create_response_from_buffer_with_free_callback(n, bytes, mem_free);
 }
@@ -92,6 +95,7 @@ bool exchange_send(struct exchange *x)
     if (r == NULL)
         return false;
     add_headers(r, x);
+    metrics_status(x->rp.code);
     atomic_store(&x->state, EX_SENDING);
     ok = MHD_queue_response(x->conn, x->rp.code, r);
     MHD_destroy_response(r);

@@ -13,8 +13,10 @@
 #include "base/digest.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "couch/store.h"
 #include "http/exchange.h"
 
 enum { STOP_GRACE_MS = 5000 };
@@ -175,12 +177,37 @@ static enum method real_method(const struct exchange *x, const char *method)
     return other == M_HEAD || other == M_OPTIONS ? M_POST : other;
 }
 
+static enum metric metric_of(enum method m)
+{
+    switch (m) {
+    case M_GET:
+        return METRIC_GET;
+    case M_HEAD:
+        return METRIC_HEAD;
+    case M_POST:
+        return METRIC_POST;
+    case M_PUT:
+        return METRIC_PUT;
+    case M_DELETE:
+        return METRIC_DELETE;
+    case M_COPY:
+        return METRIC_COPY;
+    case M_OPTIONS:
+        return METRIC_OPTIONS;
+    case M_UNKNOWN:
+        break;
+    }
+    return METRIC_OTHER_METHOD;
+}
+
 static enum MHD_Result begin(struct exchange *x, const char *method)
 {
     uint64_t body_n;
 
     take_request_id(x);
     x->rq.method = real_method(x, method);
+    metrics_add(METRIC_REQUESTS, 1);
+    metrics_add(metric_of(x->rq.method), 1);
     x->early_st = check_head(x, &body_n);
     if (x->early_st != ST_OK && !must_drain(x, body_n))
         return refuse(x);
@@ -203,6 +230,7 @@ static void drop_body(struct exchange *x, enum status st)
 static enum MHD_Result take_body(struct exchange *x, const char *data, size_t n)
 {
     client_got(x->client, n);
+    metrics_add(METRIC_REQUEST_BYTES, n);
     if (x->early_st != ST_OK) {
         x->drained += n;
         return x->drained <= LIMIT_DRAIN_BYTES ? MHD_YES : MHD_NO;
@@ -296,6 +324,18 @@ static void on_mhd_log(void *cls, const char *fmt, va_list ap)
     log_debug("http: %s", line);
 }
 
+/* The committer's observer: what was made durable. */
+static void count_commit(void *arg, const struct commit_event *ev, size_t n)
+{
+    uint64_t docs = 0;
+
+    (void)arg;
+    for (size_t i = 0; i < n; i++)
+        docs += !ev[i].dropped;
+    metrics_add(METRIC_DOC_WRITES, docs);
+    metrics_add(METRIC_COMMITS, docs != 0);
+}
+
 static enum status listen_address(const struct http_options *opt, struct sockaddr_storage *sa,
                                   struct err *e)
 {
@@ -352,6 +392,7 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     TRY(listen_address(opt, &sa, e));
     h = mem_zalloc(sizeof(*h));
     h->svc = opt->services;
+    store_observe(h->svc.store, count_commit, NULL);
     h->pool = pool_new("worker", opt->workers != 0 ? opt->workers : clamp(2 * cores(), 4, 16));
     h->slow_pool = pool_new("search", clamp(2 * cores(), 4, 16));
     h->timers = timers_new();

@@ -122,3 +122,16 @@ int json_collate(const struct json *x, const struct json *y)
     }
     return 0;
 }
+
+void json_collation_versions(struct json_collation *out)
+{
+    UVersionInfo v;
+
+    _Static_assert(sizeof(out->library) >= U_MAX_VERSION_STRING_LENGTH, "room for any version");
+    u_getVersion(v);
+    u_versionToString(v, out->library);
+    ucol_getVersion(collator_get(), v);
+    u_versionToString(v, out->collator);
+    ucol_getUCAVersion(collator_get(), v);
+    u_versionToString(v, out->algorithm);
+}

@@ -106,4 +106,9 @@ void json_write_num(struct buf *b, double v);
  * accented letter in its two normal forms); arrays by elements; objects by members in their stored
  * order, first the name and then its value. Values made by json_raw have no children to compare. */
 int json_collate(const struct json *x, const struct json *y);
+/* The versions that order depends on, as text. */
+struct json_collation {
+    char library[24], collator[24], algorithm[24];
+};
+void json_collation_versions(struct json_collation *out);
 #endif

@@ -318,3 +318,60 @@ void repl_tasks(struct repl *r, struct buf *out, unsigned *n)
     }
     mutex_unlock(&r->lock);
 }
+
+static void write_job(struct repl_job *j, struct buf *out)
+{
+    const struct repl_stats *s = &j->stats;
+    char began[32];
+
+    time_rfc3339(j->started_ms, began);
+    buf_printf(out, "{\"database\":null,\"id\":\"%s%s\",\"pid\":null,\"source\":", j->spec.id,
+               j->spec.continuous ? "+continuous" : "");
+    json_write_str(out, j->spec.source.url);
+    buf_str(out, ",\"target\":");
+    json_write_str(out, j->spec.target);
+    buf_printf(out,
+               ",\"user\":null,\"doc_id\":null,\"info\":{\"revisions_checked\":%llu,"
+               "\"missing_revisions_found\":%llu,\"docs_read\":%llu,\"docs_written\":%llu,"
+               "\"doc_write_failures\":%llu}",
+               (unsigned long long)s->missing_checked, (unsigned long long)s->missing_found,
+               (unsigned long long)s->docs_read, (unsigned long long)s->docs_written,
+               (unsigned long long)s->write_failures);
+    buf_printf(out,
+               ",\"history\":[{\"timestamp\":\"%s\",\"type\":\"started\"},"
+               "{\"timestamp\":\"%s\",\"type\":\"added\"}],\"node\":\"nonode@nohost\","
+               "\"start_time\":\"%s\"}",
+               began, began, began);
+}
+
+/* The id's first part decides; "+continuous" may have come as " continuous". */
+static bool job_is(const struct repl_job *j, struct slice id)
+{
+    struct slice own = slice_str(j->spec.id);
+
+    return id.n == 0 || slice_eq(id, own) || (slice_starts(id, own) && id.n == own.n + 11);
+}
+
+void repl_jobs(struct repl *r, const struct repl_page *page, struct buf *out, unsigned *total)
+{
+    uint64_t skip = page->skip, left = page->limit;
+
+    *total = 0;
+    mutex_lock(&r->lock);
+    for (struct repl_job *j = r->jobs; j != NULL; j = j->next) {
+        if (atomic_load(&j->ended) != 0)
+            continue;
+        (*total)++;
+        if (!job_is(j, page->id) || left == 0)
+            continue;
+        if (skip != 0) {
+            skip--;
+            continue;
+        }
+        left--;
+        if (out->n != 0)
+            buf_char(out, ',');
+        write_job(j, out);
+    }
+    mutex_unlock(&r->lock);
+}

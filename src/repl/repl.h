@@ -25,4 +25,10 @@ enum status repl_result(struct repl_job *j, struct buf *out, bool *accepted,
                         struct err *e) MUST_CHECK;
 /* Rows of _active_tasks of type replication; each preceded by a comma if *n > 0. */
 void repl_tasks(struct repl *r, struct buf *out, unsigned *n);
+/* Running jobs as objects of _scheduler/jobs, commas between; *total counts all that run. */
+struct repl_page {
+    struct slice id; /* only this one ("<id>" or "<id>+continuous"); empty: all */
+    uint64_t skip, limit;
+};
+void repl_jobs(struct repl *r, const struct repl_page *page, struct buf *out, unsigned *total);
 #endif

@@ -60,6 +60,7 @@ static void paths_are_split_then_decoded(void **state)
         {"/db/_design%2Fx", {"db", "_design/x"}},
         {"/db/_design/a%2Fb/att/er", {"db", "_design/a/b", "att", "er"}},
         {"/db/_local/x", {"db", "_local/x"}},
+        {"/_node/_local/_stats", {"_node", "_local", "_stats"}},
         {"/db/_local/", {"db", "_local"}},
         {"/db/_design", {"db", "_design"}},
         {"/db/_index/_design/x/vector/n", {"db", "_index", "_design/x", "vector", "n"}},
@@ -130,8 +131,9 @@ static void target_of(const char *pattern, char *out, size_t max)
 {
     static const struct {
         const char *hole, *name;
-    } fill[] = {{"{db}", "db"},     {"{docid}", "doc"},   {"{att*}", "a/b"},
-                {"{ddoc}", "ddoc"}, {"{type}", "vector"}, {"{name}", "n"}};
+    } fill[] = {{"{db}", "db"},       {"{docid}", "doc"}, {"{att*}", "a/b"},    {"{ddoc}", "ddoc"},
+                {"{type}", "vector"}, {"{name}", "n"},    {"{node}", "_local"}, {"{section}", "s"},
+                {"{key}", "k"},       {"{id}", "i"}};
     size_t n = 0;
 
     while (*pattern != '\0') {
@@ -289,7 +291,7 @@ static void what_is_not_there(void **state)
     find_fails("/db/_all_docs", M_DELETE, ST_METHOD, "Only GET,HEAD,POST allowed");
     find_fails("/db/_bulk_docs", M_PUT, ST_METHOD, "Only POST allowed");
     find_fails("/db/_security", M_DELETE, ST_METHOD, "Only GET,HEAD,PUT allowed");
-    find_fails("/db/x", M_UNKNOWN, ST_METHOD, "Only DELETE,GET,HEAD,PUT allowed");
+    find_fails("/db/x", M_UNKNOWN, ST_METHOD, "Only COPY,DELETE,GET,HEAD,PUT allowed");
     find_fails("/_session", M_POST, ST_METHOD, "Only GET,HEAD allowed");
 }
 
