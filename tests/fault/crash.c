@@ -344,6 +344,13 @@ static bool trace_plan(struct campaign *c, const struct plan *plan, const char *
     return true;
 }
 
+static uint64_t weight(const struct campaign *c, const struct plan *plan)
+{
+    if (c->args->only != NULL && strcmp(c->args->only, plan->name) != 0)
+        return 0;
+    return plan->weight != 0 ? plan->weight : 1;
+}
+
 static void run_plan(struct campaign *c, const struct plan *plan, uint64_t budget)
 {
     struct arena *a = arena_new();
@@ -406,21 +413,21 @@ static void run_state(struct campaign *c, const struct plan *plan)
 int crash_run(const struct fault_args *args)
 {
     struct campaign c = {.args = args};
-    uint64_t t0 = time_mono_us(), plans = 0;
+    uint64_t t0 = time_mono_us(), shares = 0;
 
     place_begin(&c.place, args->under);
     for (unsigned i = 0; i < PLANS_N; i++)
-        plans += args->only == NULL || strcmp(args->only, PLANS[i].name) == 0 ? 1 : 0;
-    if (plans == 0)
+        shares += weight(&c, &PLANS[i]);
+    if (shares == 0)
         fault_die("no plan %s", args->only);
     for (unsigned i = 0; i < PLANS_N; i++) {
-        if (args->only != NULL && strcmp(args->only, PLANS[i].name) != 0)
-            continue;
-        if (args->state != NULL)
+        uint64_t w = weight(&c, &PLANS[i]), left = args->n - min_size(args->n, c.states);
+
+        if (w != 0 && args->state != NULL)
             run_state(&c, &PLANS[i]);
-        else /* what plans with few states leave goes to the next ones */
-            run_plan(&c, &PLANS[i], (args->n - min_size(args->n, c.states) + plans - 1) / plans);
-        plans--;
+        else if (w != 0) /* what plans with few states leave goes to the next ones */
+            run_plan(&c, &PLANS[i], (left * w + shares - 1) / shares);
+        shares -= w;
     }
     printf("crash states: %llu checked, %llu violations, %.1f s\n", (unsigned long long)c.states,
            (unsigned long long)c.violations, (double)(time_mono_us() - t0) / 1e6);

@@ -414,6 +414,8 @@ static void apply_bytes(struct content *f, const struct model *m, size_t i, cons
     } else {
         if (i == c->torn)
             n = c->torn_bytes;
+        if (n == 0)
+            return; /* torn before its first byte */
         if (c->pages != PAGES_REAL && !is_durable(op, c)) {
             write_spoilt(f, op, n, i, c);
         } else {

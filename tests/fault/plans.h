@@ -7,6 +7,7 @@ struct plan {
     const char *name;
     const char *script;
     const char *fail[PLAN_PHASES]; /* of each phase, as fail.c takes it; "": none; NULL: the end */
+    unsigned weight;               /* how many times its share of the states; 0: 1 */
 };
 extern const struct plan PLANS[];
 extern const unsigned PLANS_N;

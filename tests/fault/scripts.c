@@ -276,7 +276,7 @@ static void index_lost(struct drive *d)
     idx = arena_cstr(d->a, arena_printf(d->a, "%s/0/idx", d->dir));
     away = arena_cstr(d->a, arena_printf(d->a, "%s/0/idx.away", d->dir));
     if (rename(idx, away) != 0)
-        abort();
+        return;
     drive_open(d);
     drive_put(d, drive_db(d, "db"), "behind", 120);
 }
