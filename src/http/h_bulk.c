@@ -77,16 +77,19 @@ static enum status bulk_done(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
-/* The revision that a document names, by _rev or as the newest of _revisions. */
+/* The revision that a document names, by the newest of _revisions or by _rev, as we would write it. */
 static struct slice named_rev(struct arena *a, const struct json *doc)
 {
     const struct json *rev = json_get(doc, "_rev"), *path = json_get(doc, "_revisions");
     const struct json *newest = json_at(json_get(path, "ids"), 0);
+    struct slice text = json_is(rev, JSON_STRING) ? rev->text : SLICE_LIT("");
+    struct rev parsed;
+    struct err e;
     int64_t start;
 
     if (json_is(newest, JSON_STRING) && json_int(json_get(path, "start"), &start))
-        return arena_printf(a, "%lld-%.*s", (long long)start, (int)newest->text.n, newest->text.p);
-    return json_is(rev, JSON_STRING) ? rev->text : SLICE_LIT("");
+        text = arena_printf(a, "%lld-%.*s", (long long)start, (int)newest->text.n, newest->text.p);
+    return rev_parse(a, text, &parsed, &e) == ST_OK ? rev_text(a, &parsed) : text;
 }
 
 static void refused_row(struct request *rq, struct bulk_row *r, const struct json *doc,
