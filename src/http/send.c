@@ -82,7 +82,8 @@ static struct MHD_Response *make_response(struct exchange *x)
                                                  content_reader, x, NULL);
     if (rp->body.n == 0)
         return MHD_create_response_from_buffer(0, none, MHD_RESPMEM_PERSISTENT);
-    metrics_add(METRIC_RESPONSE_BYTES, rp->body.n);
+    if (x->rq.method != M_HEAD)
+        metrics_add(METRIC_RESPONSE_BYTES, rp->body.n);
     bytes = buf_take(&rp->body, &n);
     return MHD_create_response_from_buffer_with_free_callback(n, bytes, mem_free);
 }

@@ -107,6 +107,7 @@ def test_bytes_are_counted(server, db):
     db.save("big", {"text": "x" * 300000})
     assert 300000 < stat(server, "httpd/request_bytes") - sent < 310000
     body = len(db.get("_all_docs?include_docs=true").body) + len(db.get("big").body)
+    assert db.head("big").status == 200  # sends none
     assert body < stat(server, "httpd/response_bytes") - got < body + 10000
 
 
