@@ -76,24 +76,18 @@ static void mark_request(unsigned n, const struct commit_op *op)
 
     buf_init(&b, MARK_BYTES);
     buf_printf(&b, "Q%u\n", n);
-    switch (op->kind) {
-    case COMMIT_DOC:
+    if (op->kind == COMMIT_DOC) {
         mark_doc(&b, op);
-        break;
-    case COMMIT_LOCAL:
+    } else if (op->kind == COMMIT_LOCAL) {
         mark_local(&b, op);
-        break;
-    case COMMIT_DB_DROP:
+    } else if (op->kind == COMMIT_DB_DROP) {
         mark_drop(&b, db_name(op->db));
-        break;
-    case COMMIT_DB_CREATE:
-    case COMMIT_DB_PROPS:
+    } else if (op->kind == COMMIT_DB_CREATE || op->kind == COMMIT_DB_PROPS) {
         mark_line_db(&b, "+b/", op->db != NULL ? db_name(op->db) : op->docid);
         buf_char(&b, '\t');
         dump_db_value(&b, op->db != NULL ? op->revs_limit : LIMIT_REVS_DEFAULT, op->security);
         buf_char(&b, '\n');
-        break;
-    }
+    } /* what the store submits to itself changes no lines */
     mark(&b);
     buf_free(&b);
 }
