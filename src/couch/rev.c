@@ -1,8 +1,8 @@
 /* couch/rev.c: the text form of a revision and its order. Pure; any thread. The hash of an edit is
  * made in revid.c.
  *
- * Stricter than CouchDB in one point: a hash that is not hex may not hold control characters, quotes
- * or backslashes, because revisions go out in ETag headers and JSON strings.
+ * Stricter than CouchDB in one point: a hash that is not hex may not hold control characters,
+ * quotes or backslashes, because revisions go out in ETag headers and JSON strings.
  */
 #include "couch/rev.h"
 

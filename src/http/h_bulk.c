@@ -77,7 +77,8 @@ static enum status bulk_done(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
-/* The revision that a document names, by the newest of _revisions or by _rev, as we would write it. */
+/* The revision that a document names, by the newest of _revisions or by _rev, as we would write it.
+ */
 static struct slice named_rev(struct arena *a, const struct json *doc)
 {
     const struct json *rev = json_get(doc, "_rev"), *path = json_get(doc, "_revisions");
