@@ -204,6 +204,8 @@ static enum status write_doc(const struct doc_place *p, struct slice id,
     struct doc_read_opts opts = {.conflicts = p->opts->conflicts,
                                  .attachments = p->opts->attachments,
                                  .att_encoding_info = p->opts->att_encoding_info};
+    struct doc_again again;
+    enum status st;
     struct doc_body body;
     struct docinfo info;
     struct doc_view v = {.id = id, .rev = &head->winner, .body = &body, .opts = &opts, .node = -1};
@@ -213,10 +215,18 @@ static enum status write_doc(const struct doc_place *p, struct slice id,
         v.info = &info;
         v.node = revtree_winner(&info.tree);
     }
-    if (p->ahead != NULL)
-        TRY(body_ahead_get(p->ahead, p->db, &head->winner_ptr, p->a, &body, e));
-    else
-        TRY(doc_load_body(p->db, &head->winner_ptr, p->a, &body, e));
+    st = p->ahead != NULL ? body_ahead_get(p->ahead, p->db, &head->winner_ptr, p->a, &body, e)
+                          : doc_load_body(p->db, &head->winner_ptr, p->a, &body, e);
+    if (st == ST_NOT_FOUND) { /* compaction: moved, or replaced and gone */
+        TRY(doc_load_again(p->db, id, &head->winner, false, p->a, &again, e));
+        body = again.body;
+        v.rev = &again.info.tree.nodes[again.node].rev;
+        v.deleted = again.info.tree.nodes[again.node].deleted;
+        v.info = v.info != NULL ? &again.info : NULL;
+        v.node = v.info != NULL ? again.node : -1;
+    } else {
+        TRY(st);
+    }
     buf_str(out, ",\"doc\":");
     return doc_view_write(p->db, &v, p->a, out, e);
 }

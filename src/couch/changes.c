@@ -98,7 +98,15 @@ enum status changes_cursor_next(struct changes_cursor *c, uint64_t *seq, struct 
 enum status changes_cursor_body(struct changes_cursor *c, const struct seqrow *row, struct arena *a,
                                 struct doc_body *out, struct err *e)
 {
-    return body_ahead_get(c->ahead, c->db, &row->winner_ptr, a, out, e);
+    struct doc_again again;
+    enum status st = body_ahead_get(c->ahead, c->db, &row->winner_ptr, a, out, e);
+
+    if (st == ST_NOT_FOUND) { /* moved, or replaced and gone: then it is in a later row too */
+        TRY(doc_load_again(c->db, row->docid, &row->winner, false, a, &again, e));
+        *out = again.body;
+        return ST_OK;
+    }
+    return st;
 }
 
 /* ---- _changes ---- */
@@ -168,6 +176,8 @@ static enum status write_doc(struct changes *c, const struct seqrow *row,
     struct doc_read_opts opts = {.conflicts = c->opts.conflicts,
                                  .attachments = c->opts.attachments,
                                  .att_encoding_info = c->opts.att_encoding_info};
+    struct doc_again again;
+    enum status st;
     struct doc_body body;
     struct doc_view v = {.id = row->docid,
                          .rev = &row->winner,
@@ -177,7 +187,17 @@ static enum status write_doc(struct changes *c, const struct seqrow *row,
                          .info = info,
                          .node = info != NULL ? revtree_winner(&info->tree) : -1};
 
-    TRY(changes_cursor_body(c->cursor, row, c->arena, &body, e));
+    st = body_ahead_get(c->cursor->ahead, c->db, &row->winner_ptr, c->arena, &body, e);
+    if (st == ST_NOT_FOUND) {
+        TRY(doc_load_again(c->db, row->docid, &row->winner, false, c->arena, &again, e));
+        body = again.body;
+        v.info = info != NULL ? &again.info : NULL;
+        v.node = again.node;
+        v.rev = &again.info.tree.nodes[again.node].rev;
+        v.deleted = again.info.tree.nodes[again.node].deleted;
+    } else {
+        TRY(st);
+    }
     buf_str(out, ",\"doc\":");
     return doc_view_write(c->db, &v, c->arena, out, e);
 }

@@ -363,7 +363,7 @@ static enum status check_open_store(struct check *c, struct seg_store *segs, str
 static enum status check_segs(struct check *c, const char *dir, struct seg_store *segs,
                               struct err *e)
 {
-    struct store_options opt = {.dir = dir, .segs = segs};
+    struct store_options opt = {.dir = dir, .segs = segs, .no_compaction = true};
     uint64_t bad = 0;
     enum status st = store_open(&opt, &c->s, e);
 

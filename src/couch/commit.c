@@ -21,6 +21,8 @@ size_t commit_op_bytes(const struct commit_op *op)
 {
     size_t n = OP_OVERHEAD + op->docid.n + op->body.json.n + op->security.n;
 
+    if (op->kind == COMMIT_MOVE)
+        n += op->move->bodies.n;
     for (uint32_t i = 0; i < op->body.natts; i++)
         n += op->body.atts[i].data.n + op->body.atts[i].name.n + op->body.atts[i].type.n + 64;
     return n;

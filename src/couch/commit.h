@@ -20,7 +20,28 @@ enum commit_kind {
     COMMIT_LOCAL,
     COMMIT_DB_CREATE,
     COMMIT_DB_DROP,
-    COMMIT_DB_PROPS /* security and revs_limit, both as they are to be */
+    COMMIT_DB_PROPS, /* security and revs_limit, both as they are to be */
+    COMMIT_MOVE      /* compaction's: what is there stays, and lies elsewhere */
+};
+
+/* What a COMMIT_MOVE writes. It moves no update_seq and changes nothing that a client can see. */
+enum move_what {
+    MOVE_SYNC,  /* nothing: when it is done, whatever was staged before it is applied */
+    MOVE_DOC,   /* a document, if its row still is `row`; else ST_CONFLICT */
+    MOVE_LOCAL, /* a _local document (op.deleted: that there is none), likewise */
+    MOVE_DB,    /* op.db's catalogue row and counts */
+    MOVE_DROP,  /* that database `dbnum`, named op.docid, was dropped */
+    MOVE_NEXT,  /* the next database number */
+    MOVE_GONE   /* bodies: of a LOG_GONE record */
+};
+struct commit_move {
+    enum move_what what;
+    uint32_t dbnum;
+    uint64_t ver;         /* of the record in the segment that goes away */
+    struct slice row;     /* empty: there is no row */
+    struct docinfo *info; /* row, with SEG_SELF pointers that count from the start of bodies */
+    struct slice bodies;
+    uint64_t local_n;
 };
 
 struct commit_op {
@@ -37,6 +58,8 @@ struct commit_op {
     struct rev local_rev; /* COMMIT_LOCAL: 0-N to write; deleted says remove */
     uint32_t revs_limit;  /* COMMIT_DB_PROPS */
     struct slice security;
+    bool compact;             /* COMMIT_DB_PROPS: older revisions lose their bodies */
+    struct commit_move *move; /* COMMIT_MOVE */
     /* results */
     enum status st; /* ST_CONFLICT, ST_EXISTS (create), ST_NOT_FOUND (db dropped), ... */
     struct err err;

@@ -14,6 +14,7 @@ enum { CARRY_MAX = 64 << 10 };
 /* One operation against the document as it is. */
 struct edit {
     struct commit_op *op;
+    struct slice row;          /* as LevelDB has it */
     struct docinfo was;        /* an empty tree and seq 0 when it was never there */
     size_t carry_off, carry_n; /* bodies to carry along, in group.bodies */
     int parent;                /* the node that an interactive edit goes under */
@@ -24,8 +25,7 @@ static size_t hash_slot(uint64_t h)
     return (size_t)h & (GROUP_HASH - 1);
 }
 
-/* The newest slot of this document in the group, or NULL; and the place to note one at. */
-static struct slot *find_in_group(struct group *g, struct slice key, uint64_t h, size_t *place)
+struct slot *group_find(struct group *g, struct slice key, uint64_t h, size_t *place)
 {
     size_t i = hash_slot(h);
 
@@ -224,15 +224,19 @@ static bool fill_slot(struct group *g, struct slot *sl, const struct edit *ed)
 }
 
 /* The document as LevelDB has it; an empty tree when it was never there. */
-static enum status load(struct group *g, struct slice key, struct docinfo *d, struct err *e)
+static enum status load(struct group *g, struct slice key, struct edit *ed, struct err *e)
 {
-    struct slice v;
-    enum status st = kv_get(g->s->kv, NULL, key, g->ap.arena, &v, e);
+    struct docinfo *d = &ed->was;
+    enum status st = kv_get(g->s->kv, NULL, key, g->ap.arena, &ed->row, e);
 
-    if (st == ST_OK)
-        return docinfo_decode(g->ap.arena, v, d, e);
+    if (st == ST_OK) {
+        TRY(docinfo_decode(g->ap.arena, ed->row, d, e));
+        docinfo_hide_old(ed->op->db, d);
+        return ST_OK;
+    }
     if (st != ST_NOT_FOUND)
         return st;
+    ed->row = SLICE_LIT("");
     *d = (struct docinfo){0};
     revtree_init(&d->tree, g->ap.arena);
     return ST_OK;
@@ -280,6 +284,8 @@ static enum staged check(struct group *g, const struct slot *before, struct slic
 {
     struct commit_op *op = ed->op;
 
+    if (before != NULL && before->op->kind == COMMIT_MOVE)
+        return STAGED_LATER;
     if (before != NULL) {
         /* "It is there already" is no answer before the group is durable: it may yet fail. */
         if (!decide(&before->tree, ed))
@@ -287,10 +293,13 @@ static enum staged check(struct group *g, const struct slot *before, struct slic
         if (!load_from_group(g, before, ed))
             return STAGED_LATER;
     } else {
-        op->st = load(g, key, &ed->was, &op->err);
+        op->st = load(g, key, ed, &op->err);
         if (op->st != ST_OK || !decide(&ed->was.tree, ed))
             return STAGED_NOTHING;
     }
+    op->st = commit_fix_atts(g, &ed->was, op);
+    if (op->st != ST_OK)
+        return STAGED_NOTHING;
     if (record_bound(&ed->was.tree, op) + ed->carry_n > LIMIT_RECORD_BYTES) {
         op->st = err_word(&op->err, ST_TOO_LARGE, "document_too_large", "%.*s",
                           (int)(op->docid.n < 200 ? op->docid.n : 200), op->docid.p);
@@ -310,12 +319,13 @@ enum staged stage_doc(struct group *g, struct commit_op *op)
     size_t place;
 
     ASSERT(op->npath >= 1 && (!op->new_edits || op->npath <= 2));
-    how = check(g, find_in_group(g, key, h, &place), key, &ed);
+    how = check(g, group_find(g, key, h, &place), key, &ed);
     if (how != STAGED_RECORD)
         return how;
     sl = group_slot(g);
     sl->op = op;
     sl->key = key;
+    sl->was = ed.row; /* unused when the group wrote the document before */
     sl->tree = ed.was.tree;
     if (!fill_slot(g, sl, &ed))
         return STAGED_NOTHING;

@@ -52,7 +52,7 @@ void group_touch(struct group *g, struct db *db)
 static bool is_db_op(const struct commit_op *op)
 {
     return op->kind == COMMIT_DB_CREATE || op->kind == COMMIT_DB_DROP ||
-           op->kind == COMMIT_DB_PROPS;
+           op->kind == COMMIT_DB_PROPS || (op->kind == COMMIT_MOVE && op->move->what >= MOVE_DB);
 }
 
 /* What holds for documents of both kinds. */
@@ -91,6 +91,8 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
         return stage_drop(g, op);
     case COMMIT_DB_PROPS:
         return stage_props(g, op);
+    case COMMIT_MOVE:
+        return stage_move(g, op);
     }
     op->st = err_set(&op->err, ST_INTERNAL, "operation of kind %d", (int)op->kind);
     return STAGED_NOTHING;
@@ -180,7 +182,8 @@ static void apply(struct group *g)
 
     for (size_t i = 0; i < g->n && st == ST_OK; i++) {
         if (g->recs[i].type == LOG_DOC)
-            apply_doc(&g->ap, &g->recs[i], &g->slots[i].rec, g->slots[i].key);
+            st = apply_doc(&g->ap, &g->recs[i], &g->slots[i].rec, g->slots[i].key, &g->slots[i].was,
+                           &e);
         else
             st = apply_record(&g->ap, &g->recs[i], &e);
     }
@@ -227,6 +230,10 @@ static void publish_slot(struct group *g, struct slot *sl, struct db_waiter **wo
     switch (sl->op->kind) {
     case COMMIT_DOC:
     case COMMIT_LOCAL:
+        break;
+    case COMMIT_MOVE:
+        if (sl->op->move->what == MOVE_DROP)
+            maint_wake(g->s); /* its marker is there again */
         break;
     case COMMIT_DB_CREATE:
         publish_create(g, sl);
@@ -284,7 +291,7 @@ struct group *group_new(struct store *s)
     struct group *g = mem_zalloc(sizeof(*g));
 
     g->s = s;
-    applier_init(&g->ap, s->kv);
+    applier_init(&g->ap, s->kv, s->accounts);
     buf_init(&g->bodies, (size_t)2 * LIMIT_RECORD_BYTES);
     buf_init(&g->region, LIMIT_RECORD_BYTES);
     buf_init(&g->head, LIMIT_RECORD_BYTES);

@@ -125,6 +125,7 @@ enum staged stage_props(struct group *g, struct commit_op *op)
         .created_us = db->created_us,
         .revs_limit = op->revs_limit != 0 ? op->revs_limit : db_revs_limit(db),
         .security = op->security.n != 0 ? op->security : db_security(db, g->ap.arena),
+        .compact_seq = op->compact ? db->staged.update_seq : atomic_load(&db->compact_seq),
     };
     memcpy(sl->row.uuid, db->uuid, sizeof(sl->row.uuid));
     return stage_meta(g, op, DBMETA_PROPS, db_name(db), db->num);

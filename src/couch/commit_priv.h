@@ -11,6 +11,7 @@ struct slot {
     size_t body_off, body_n; /* the record's body in group.bodies */
     /* COMMIT_DOC */
     struct slice key; /* of the 'i' row; arena */
+    struct slice was; /* that row as LevelDB has it; empty: it has none */
     struct doc_record rec;
     struct revtree tree;
     size_t head_n; /* the body regions begin here */
@@ -55,6 +56,13 @@ enum staged stage_local(struct group *g, struct commit_op *op); /* commit_meta.c
 enum staged stage_create(struct group *g, struct commit_op *op);
 enum staged stage_drop(struct group *g, struct commit_op *op);
 enum staged stage_props(struct group *g, struct commit_op *op);
+enum staged stage_move(struct group *g, struct commit_op *op); /* commit_move.c */
+/* The newest slot of this document in the group, or NULL; and the place to note one at. */
+struct slot *group_find(struct group *g, struct slice key, uint64_t h, size_t *place);
+/* Attachments that the operation carries over and that lie in a segment which compaction takes
+ * away, or took: their new places are looked up. ST_UNAVAILABLE: there is none any more. */
+enum status commit_fix_atts(struct group *g, const struct docinfo *was,
+                            struct commit_op *op) MUST_CHECK;
 /* After LevelDB has the rows: the handle and the catalogue follow. */
 void publish_create(struct group *g, struct slot *sl);
 void publish_drop(struct group *g, struct slot *sl, struct db_waiter **woken);

@@ -64,6 +64,7 @@ struct db *db_new(struct store *s, struct slice name, const struct cat_row *row,
     db->published = db->staged = *counts;
     atomic_init(&db->update_seq, counts->update_seq);
     atomic_init(&db->revs_limit, row->revs_limit);
+    atomic_init(&db->compact_seq, row->compact_seq);
     db->security = mem_dup(row->security.p, row->security.n);
     db->security_n = row->security.n;
     db->name_n = name.n;
@@ -169,6 +170,7 @@ static enum status load_one(void *arg, struct slice name, struct slice v, struct
 {
     struct loader *l = arg;
     struct db_counts counts = {0};
+    struct db_sizes sizes;
     struct cat_row row;
     struct slice meta;
     struct db *db;
@@ -176,7 +178,8 @@ static enum status load_one(void *arg, struct slice name, struct slice v, struct
     arena_reset(l->a);
     TRY(cat_row_decode(v, &row, e));
     TRY(kv_get(l->s->kv, NULL, key_db(l->a, row.dbnum, KEY_META, SLICE_LIT("")), l->a, &meta, e));
-    TRY(meta_row_decode(meta, &counts, e));
+    TRY(meta_row_decode(meta, &counts, &sizes, e));
+    accounts_db_set(l->s->accounts, row.dbnum, sizes.active, sizes.atts);
     db = db_new(l->s, name, &row, &counts);
     atomic_fetch_add(&l->s->external_bytes, counts.external_bytes);
     mutex_lock(&l->s->catalog_mu);
@@ -255,19 +258,40 @@ struct slice db_security(struct db *db, struct arena *a)
     return copy;
 }
 
-/* The store's files are shared: a database's part of them is taken to be its part of the bytes of
- * all winners. */
-uint64_t db_file_bytes(struct db *db)
+/* The store's files are shared: a database's part of them is its part of the live bytes. */
+void db_get_disk(struct db *db, struct db_disk *out)
 {
     struct store *s = db->store;
-    uint64_t disk = atomic_load(&s->log_bytes) + kv_disk_bytes(s->kv);
-    uint64_t all = atomic_load(&s->external_bytes);
+    uint64_t disk = atomic_load(&s->log_bytes) + kv_disk_bytes(s->kv), atts;
+    uint64_t all = accounts_all(s->accounts);
     struct db_counts c;
 
     db_get_counts(db, &c);
-    if (all == 0 || c.external_bytes >= all)
-        return c.external_bytes == 0 ? 0 : disk;
-    return (uint64_t)((double)disk * ((double)c.external_bytes / (double)all));
+    accounts_db(s->accounts, db->num, &out->active, &atts);
+    out->external = c.external_bytes + atts;
+    if (all == 0 || out->active >= all)
+        out->file = out->active == 0 ? 0 : disk;
+    else
+        out->file = (uint64_t)((double)disk * ((double)out->active / (double)all));
+}
+
+void docinfo_hide_old(struct db *db, struct docinfo *d)
+{
+    bool given_up = d->seq <= atomic_load(&db->compact_seq), there = false;
+    uint64_t asked = SEG_SELF;
+
+    for (uint32_t i = 0; i < d->tree.n; i++) {
+        struct revnode *n = &d->tree.nodes[i];
+
+        if (n->leaf || !n->has_body)
+            continue;
+        if (!given_up && n->ptr.seg != asked) {
+            asked = n->ptr.seg;
+            there = log_has_seg(db->store->log, asked);
+        }
+        if (given_up || !there)
+            n->has_body = false;
+    }
 }
 
 /* ---- publishing and waiting ---- */
@@ -325,6 +349,7 @@ void db_set_props(struct db *db, const struct cat_row *row)
     db->security_n = row->security.n;
     mutex_unlock(&db->mu);
     atomic_store(&db->revs_limit, row->revs_limit);
+    atomic_store(&db->compact_seq, row->compact_seq);
     mem_free(old);
 }
 

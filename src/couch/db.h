@@ -31,7 +31,21 @@ struct db_counts {
 void db_get_counts(struct db *db, struct db_counts *out);
 uint32_t db_revs_limit(const struct db *db);
 struct slice db_security(struct db *db, struct arena *a); /* JSON text */
-uint64_t db_file_bytes(struct db *db);                    /* estimate of disk used, log and index */
+struct db_disk {
+    uint64_t file;     /* its part of the files: of log and index, by its part of the live bytes */
+    uint64_t external; /* JSON of the winners, and attachments as they are stored */
+    uint64_t active;   /* live bytes in segments */
+};
+void db_get_disk(struct db *db, struct db_disk *out);
+/* Of a doc-info as it was read: revisions that are no leaves lose has_body where their bodies went
+ * away, or were given up by _compact. Whoever decodes an 'i' row for its older revisions calls it. */
+void docinfo_hide_old(struct db *db, struct docinfo *d);
+/* ---- compaction (compact.c) ---- */
+/* Starts it after a COMMIT_DB_PROPS with `compact` was done; a second call joins the first. */
+void db_compact_start(struct db *db);
+bool db_compact_running(const struct db *db);
+/* Rows of _active_tasks; each preceded by a comma if *n > 0. */
+void store_tasks(struct store *s, struct buf *out, unsigned *n);
 
 /* ---- sequence tokens: "<n>-<first 8 hex of uuid>", opaque to clients ---- */
 void seq_write(struct buf *b, const struct db *db, uint64_t seq); /* no quotes */

@@ -18,6 +18,8 @@ void cat_row_encode(const struct cat_row *c, struct buf *out)
     buf_varint(out, c->revs_limit);
     buf_varint(out, c->security.n);
     buf_add(out, c->security);
+    if (c->compact_seq != 0)
+        buf_varint(out, c->compact_seq);
 }
 
 enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e)
@@ -31,6 +33,7 @@ enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e)
     out->created_us = rd_le64(&r);
     limit = rd_varint(&r);
     out->security = rd_bytes(&r, (size_t)rd_varint(&r));
+    out->compact_seq = r.bad || rd_left(&r) == 0 ? 0 : rd_varint(&r);
     if (r.bad || rd_left(&r) != 0 || limit == 0 || limit > UINT32_MAX || out->dbnum == 0)
         return err_set(e, ST_CORRUPT, "catalogue row of %zu bytes", v.n);
     memcpy(out->uuid, uuid.p, 16);
@@ -38,15 +41,18 @@ enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e)
     return ST_OK;
 }
 
-void meta_row_encode(const struct db_counts *c, struct buf *out)
+void meta_row_encode(const struct db_counts *c, const struct db_sizes *z, struct buf *out)
 {
     buf_varint(out, c->docs);
     buf_varint(out, c->deleted);
     buf_varint(out, c->external_bytes);
     buf_varint(out, c->update_seq);
+    buf_varint(out, z->active);
+    buf_varint(out, z->atts);
 }
 
-enum status meta_row_decode(struct slice v, struct db_counts *out, struct err *e)
+enum status meta_row_decode(struct slice v, struct db_counts *out, struct db_sizes *z,
+                            struct err *e)
 {
     struct rd r = rd_of(v);
 
@@ -54,6 +60,11 @@ enum status meta_row_decode(struct slice v, struct db_counts *out, struct err *e
     out->deleted = rd_varint(&r);
     out->external_bytes = rd_varint(&r);
     out->update_seq = rd_varint(&r);
+    *z = (struct db_sizes){0};
+    if (rd_left(&r) != 0) {
+        z->active = rd_varint(&r);
+        z->atts = rd_varint(&r);
+    }
     if (r.bad || rd_left(&r) != 0)
         return err_set(e, ST_CORRUPT, "meta row of %zu bytes", v.n);
     return ST_OK;
@@ -64,6 +75,12 @@ void dbmeta_encode(const struct dbmeta *m, struct buf *out)
     buf_char(out, (char)m->op);
     buf_varint(out, m->name.n);
     buf_add(out, m->name);
+    if (m->op == DBMETA_STATE) {
+        buf_varint(out, m->counts.docs);
+        buf_varint(out, m->counts.deleted);
+        buf_varint(out, m->counts.external_bytes);
+        buf_varint(out, m->counts.update_seq);
+    }
     buf_add(out, m->row);
 }
 
@@ -73,8 +90,16 @@ enum status dbmeta_decode(struct slice body, struct dbmeta *out, struct err *e)
     uint8_t op = rd_u8(&r);
 
     out->name = rd_bytes(&r, (size_t)rd_varint(&r));
+    out->counts = (struct db_counts){0};
+    if (op == DBMETA_STATE) {
+        out->counts.docs = rd_varint(&r);
+        out->counts.deleted = rd_varint(&r);
+        out->counts.external_bytes = rd_varint(&r);
+        out->counts.update_seq = rd_varint(&r);
+    }
     out->row = rd_bytes(&r, rd_left(&r));
-    if (r.bad || op < DBMETA_CREATE || op > DBMETA_PROPS || out->name.n == 0 ||
+    if (r.bad || op < DBMETA_CREATE || op > DBMETA_NEXT ||
+        (op == DBMETA_NEXT) != (out->name.n == 0) || (op == DBMETA_NEXT && out->row.n != 4) ||
         (op == DBMETA_DROP) != (out->row.n == 0))
         return err_set(e, ST_CORRUPT, "database record: operation %u, %zu bytes", (unsigned)op,
                        body.n);

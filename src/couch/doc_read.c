@@ -6,6 +6,8 @@
 #include "couch/doc_priv.h"
 #include "couch/keys.h"
 
+enum { AGAIN_MAX = 8 };
+
 static enum status not_found(struct err *e, const char *reason)
 {
     (void)err_set(e, ST_NOT_FOUND, "%s", reason);
@@ -21,7 +23,9 @@ enum status doc_lookup(struct db *db, const struct kv_snap *snap, struct slice i
 
     *found = st == ST_OK;
     if (st == ST_OK)
-        return docinfo_decode(a, row, out, e);
+        st = docinfo_decode(a, row, out, e);
+    if (*found && st == ST_OK)
+        docinfo_hide_old(db, out);
     return st == ST_NOT_FOUND ? ST_OK : st;
 }
 
@@ -46,11 +50,34 @@ enum status doc_load_body(struct db *db, const struct seg_ptr *p, struct arena *
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
+enum status doc_load_again(struct db *db, struct slice id, const struct rev *want, bool exact,
+                           struct arena *a, struct doc_again *out, struct err *e)
+{
+    enum status st = ST_NOT_FOUND;
+    bool found;
+
+    for (int i = 0; i < AGAIN_MAX && st == ST_NOT_FOUND; i++) {
+        TRY(doc_lookup(db, NULL, id, a, &out->info, &found, e));
+        if (!found)
+            return not_found(e, "missing");
+        out->node = revtree_find(&out->info.tree, want);
+        if (!exact && (out->node < 0 || !out->info.tree.nodes[out->node].has_body))
+            out->node = revtree_winner(&out->info.tree);
+        if (out->node < 0 || !out->info.tree.nodes[out->node].has_body)
+            return not_found(e, "missing");
+        st = doc_load_body(db, &out->info.tree.nodes[out->node].ptr, a, &out->body, e);
+    }
+    return st;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
 enum status doc_write_json(struct db *db, struct slice id, const struct docinfo *info, int node,
                            const struct doc_read_opts *opts, struct arena *a, struct buf *out,
                            struct err *e)
 {
     const struct revnode *n = &info->tree.nodes[node];
+    struct doc_again again;
+    enum status st;
     struct doc_body body;
     struct doc_view v = {.id = id,
                          .rev = &n->rev,
@@ -62,7 +89,15 @@ enum status doc_write_json(struct db *db, struct slice id, const struct docinfo 
 
     if (!n->has_body)
         return not_found(e, "missing");
-    TRY(doc_load_body(db, &n->ptr, a, &body, e));
+    st = doc_load_body(db, &n->ptr, a, &body, e);
+    if (st == ST_NOT_FOUND) {
+        TRY(doc_load_again(db, id, &n->rev, true, a, &again, e));
+        body = again.body;
+        v.info = &again.info;
+        v.node = again.node;
+    } else {
+        TRY(st);
+    }
     return doc_view_write(db, &v, a, out, e);
 }
 
@@ -91,12 +126,20 @@ enum status doc_find(struct db *db, struct slice id, struct slice rev, struct ar
 enum status doc_att(struct db *db, struct slice id, struct slice rev, struct slice name,
                     struct arena *a, struct att *out, struct rev *at_rev, struct err *e)
 {
+    struct doc_again again;
+    enum status st;
     struct docinfo info;
     struct doc_body body = {0};
     int node, at;
 
     TRY(doc_find(db, id, rev, a, &info, &node, e));
-    TRY(doc_load_body(db, &info.tree.nodes[node].ptr, a, &body, e));
+    st = doc_load_body(db, &info.tree.nodes[node].ptr, a, &body, e);
+    if (st == ST_NOT_FOUND) {
+        TRY(doc_load_again(db, id, &info.tree.nodes[node].rev, true, a, &again, e));
+        body = again.body;
+    } else {
+        TRY(st);
+    }
     at = doc_atts_find(&body, name);
     if (at < 0 || body.atts == NULL)
         return not_found(e, "Document is missing attachment");

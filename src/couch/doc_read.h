@@ -25,6 +25,16 @@ enum status doc_info(struct db *db, const struct kv_snap *snap, struct slice id,
 /* The region behind a pointer, decoded; arena. */
 enum status doc_load_body(struct db *db, const struct seg_ptr *p, struct arena *a,
                           struct doc_body *out, struct err *e) MUST_CHECK;
+/* After doc_load_body said ST_NOT_FOUND: compaction moved the body since its pointer was read. Reads
+ * the row again, as often as that happens. The revision `want`; when it is gone for good and not
+ * `exact`, the winner as it is now. ST_NOT_FOUND "missing". */
+struct doc_again {
+    struct docinfo info;
+    int node; /* what was loaded */
+    struct doc_body body;
+};
+enum status doc_load_again(struct db *db, struct slice id, const struct rev *want, bool exact,
+                           struct arena *a, struct doc_again *out, struct err *e) MUST_CHECK;
 /* Appends the whole JSON object of node i of info's tree: _id, _rev, body, _deleted, _attachments
  * and what opts asks for. ST_NOT_FOUND "missing" when the node has no body. */
 enum status doc_write_json(struct db *db, struct slice id, const struct docinfo *info, int node,

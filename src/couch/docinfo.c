@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "couch/revtree_priv.h"
 
+enum { DOCINFO_ROW_ATTS = 4 /* in the row only: where attachments lie follows */ };
 enum { DOCINFO_FLAGS = DOCINFO_DELETED | DOCINFO_CONFLICTS, ATT_BYTES_MIN = 42, MD5_BYTES = 16 };
 
 static enum status corrupt(struct err *e, const char *what)
@@ -81,19 +82,54 @@ void docinfo_encode(const struct docinfo *d, struct buf *out)
     ASSERT(d->winner_ptr.seg != SEG_SELF);
     buf_varint(out, d->seq);
     buf_varint(out, d->docnum);
-    buf_char(out, (char)d->flags);
+    buf_char(out, (char)(d->flags | (d->natts != 0 ? DOCINFO_ROW_ATTS : 0u)));
     put_ptr(out, &d->winner_ptr);
+    if (d->natts != 0)
+        buf_varint(out, d->natts);
+    for (uint32_t i = 0; i < d->natts; i++) {
+        buf_varint(out, d->atts[i].node);
+        buf_varint(out, d->atts[i].seg);
+        buf_varint(out, d->atts[i].bytes);
+    }
     revtree_encode(&d->tree, out);
+}
+
+/* Flags and pointer, which both decoders read; where attachments lie into out, or skipped. */
+static void read_head(struct rd *r, struct docinfo *out, struct arena *a)
+{
+    unsigned flags;
+    uint64_t n = 0;
+
+    out->seq = rd_varint(r);
+    out->docnum = rd_varint(r);
+    flags = rd_u8(r);
+    r->bad = r->bad || (flags & ~(unsigned)(DOCINFO_FLAGS | DOCINFO_ROW_ATTS)) != 0;
+    out->flags = flags & DOCINFO_FLAGS;
+    out->winner_ptr = read_absolute(r);
+    out->atts = NULL;
+    out->natts = 0;
+    if ((flags & DOCINFO_ROW_ATTS) != 0) {
+        n = rd_varint(r);
+        r->bad = r->bad || n == 0 || n > rd_left(r) / 3;
+    }
+    if (r->bad || n == 0)
+        return;
+    out->atts = arena_array(a, (size_t)n, sizeof(*out->atts));
+    for (; out->natts < n; out->natts++) {
+        struct docinfo_att *x = &out->atts[out->natts];
+        uint64_t node = rd_varint(r);
+
+        *x = (struct docinfo_att){(uint32_t)node, rd_varint(r), 0};
+        x->bytes = rd_varint(r);
+        r->bad = r->bad || node > INT32_MAX;
+    }
 }
 
 enum status docinfo_decode(struct arena *a, struct slice v, struct docinfo *out, struct err *e)
 {
     struct rd r = rd_of(v);
 
-    out->seq = rd_varint(&r);
-    out->docnum = rd_varint(&r);
-    out->flags = read_flags(&r);
-    out->winner_ptr = read_absolute(&r);
+    read_head(&r, out, a);
     revtree_init(&out->tree, a);
     if (r.bad)
         return corrupt(e, "doc-info");
@@ -101,6 +137,9 @@ enum status docinfo_decode(struct arena *a, struct slice v, struct docinfo *out,
     for (uint32_t i = 0; i < out->tree.n; i++)
         if (out->tree.nodes[i].has_body && out->tree.nodes[i].ptr.seg == SEG_SELF)
             return corrupt(e, "doc-info (relative pointer)");
+    for (uint32_t i = 0; i < out->natts; i++)
+        if (out->atts[i].node >= out->tree.n || !out->tree.nodes[out->atts[i].node].leaf)
+            return corrupt(e, "doc-info (attachments of no leaf)");
     if (rd_left(&r) > 0 || out->tree.n == 0)
         return corrupt(e, "doc-info");
     return ST_OK;
@@ -110,11 +149,11 @@ enum status docinfo_head_decode(struct arena *a, struct slice v, struct docinfo_
                                 struct err *e)
 {
     struct rd r = rd_of(v);
+    struct docinfo d;
 
-    out->seq = rd_varint(&r);
-    out->docnum = rd_varint(&r);
-    out->flags = read_flags(&r);
-    out->winner_ptr = read_absolute(&r);
+    read_head(&r, &d, a);
+    *out = (struct docinfo_head){
+        .seq = d.seq, .docnum = d.docnum, .flags = d.flags, .winner_ptr = d.winner_ptr};
     if (r.bad)
         return corrupt(e, "doc-info");
     return revtree_decode_winner(&r, a, &out->winner, e);

@@ -1,8 +1,9 @@
 /* couch/docinfo.h: what LevelDB keeps of a document, what a log record of it holds, and the bytes
  * of a body. Pure encoding and decoding (docs/format.md "Documents").
  *
- * doc-info ('i' row):  varint seq, varint docnum, flags(1 deleted, 2 conflicts), pointer(20) of the
- *     winner's body, tree (revtree_encode, absolute pointers; the winner's revision is in it)
+ * doc-info ('i' row):  varint seq, varint docnum, flags(1 deleted, 2 conflicts, 4 attachments),
+ *     pointer(20) of the winner's body, with flag 4: varint n, n x (varint node, varint segment,
+ *     varint bytes), tree (revtree_encode, absolute pointers; the winner's revision is in it)
  * changes row ('s'):   flags, pointer(20) of the winner's body, varint gen, rev-id flag byte,
  *     varint id len, id, varint docnum, docid (the rest)
  * LOG_DOC body:        varint docid len, docid, varint update_seq, varint prev_seq, varint docnum,
@@ -35,11 +36,19 @@ struct att {
     struct slice data;   /* when writing new bytes: what to store; else empty with p == NULL */
 };
 
+/* Where the bytes of a leaf's attachments lie: for the accounts of segments and for compaction,
+ * which need not read bodies to know. */
+struct docinfo_att {
+    uint32_t node; /* a leaf of the tree */
+    uint64_t seg, bytes;
+};
 struct docinfo {
     uint64_t seq, docnum;
     unsigned flags;
     struct seg_ptr winner_ptr;
     struct revtree tree;
+    struct docinfo_att *atts;
+    uint32_t natts;
 };
 void docinfo_encode(const struct docinfo *d,
                     struct buf *out); /* sets nothing; tree must be absolute */

@@ -5,8 +5,9 @@
  *   00 'K'                       last barrier
  *   00 'V'                       schema version, store uuid
  *   00 'N'                       next dbnum
+ *   00 'G'                       LSNs that compaction took away
  *   01 name                      database: dbnum, uuid, created, props
- *   02 seg(8)                    bytes, live bytes
+ *   02 seg(8)                    bytes, live bytes, highest LSN counted (account.h)
  *   03 dbnum(4)                  a dropped database whose rows are still being deleted
  *   10 dbnum(4) 'm'              counts, update_seq, revs_limit, security
  *   10 dbnum(4) 'i' docid        doc-info (docinfo.h)

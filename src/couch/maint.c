@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "couch/local.h"
 #include "couch/store_priv.h"
 
 enum {
@@ -56,6 +57,27 @@ static bool barrier_due(const struct store *s)
 
 /* ---- drops ---- */
 
+/* What a row that goes away kept alive. The accounts' rows are written with the next group: after a
+ * crash before it a segment may count as fuller than it is, until compaction looks at it. */
+static void forget_live(struct store *s, struct slice key, struct slice prefix, struct slice v)
+{
+    struct arena *a = arena_new();
+    struct err e = {0};
+    struct docinfo d;
+    struct slice rest, json;
+    struct seg_ptr p;
+    bool is_inline;
+    uint64_t n;
+
+    rest = slice_of(key.p + prefix.n + 1, key.n - prefix.n - 1);
+    if (key.p[prefix.n] == KEY_INFO && docinfo_decode(a, v, &d, &e) == ST_OK)
+        accounts_doc(s->accounts, get_be32(prefix.p + 1), rest.n, v.n, &d, -1);
+    else if (key.p[prefix.n] == KEY_LOCAL &&
+             local_row_decode(v, &n, &is_inline, &json, &p, &e) == ST_OK && !is_inline)
+        accounts_local(s->accounts, &p, -1);
+    arena_free(a);
+}
+
 /* Deletes up to DROP_CHUNK rows from key `from` on; *last is where to go on. */
 static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *from, size_t *n,
                               struct err *e)
@@ -71,6 +93,7 @@ static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *
 
         if (!slice_starts(key, prefix))
             break;
+        forget_live(s, key, prefix, kv_iter_value(it));
         kv_batch_delete(b, key);
         buf_clear(from);
         buf_add(from, key);
@@ -156,22 +179,43 @@ static void maint_main(void *arg)
 
     for (;;) {
         struct err e = {0};
-        bool stop, drop;
+        bool stop, drop, want;
 
         mutex_lock(&s->maint_mu);
-        if (!s->maint_stopping && !s->maint_drop)
+        if (!s->maint_stopping && !s->maint_drop && s->maint_want <= s->maint_done)
             cond_wait_us(&s->maint_cond, &s->maint_mu, TICK_US);
         stop = s->maint_stopping;
         drop = s->maint_drop;
+        want = s->maint_want > s->maint_done;
         s->maint_drop = false;
         mutex_unlock(&s->maint_mu);
         if (stop)
             return;
         if (drop && maint_drops(s, &e) != ST_OK)
             store_die(s, "deleting the rows of a dropped database", &e);
-        if (barrier_due(s) && maint_barrier(s, &e) != ST_OK)
+        if ((want || barrier_due(s)) && maint_barrier(s, &e) != ST_OK)
             store_die(s, "barrier", &e);
+        mutex_lock(&s->maint_mu);
+        s->maint_done = s->barrier_lsn;
+        mutex_unlock(&s->maint_mu);
+        if (want)
+            cond_broadcast(&s->maint_cond);
     }
+}
+
+bool maint_barrier_at(struct store *s, uint64_t lsn)
+{
+    bool done;
+
+    mutex_lock(&s->maint_mu);
+    if (s->maint_want < lsn)
+        s->maint_want = lsn;
+    cond_broadcast(&s->maint_cond);
+    while (s->maint_done < lsn && !s->maint_stopping)
+        cond_wait(&s->maint_cond, &s->maint_mu);
+    done = s->maint_done >= lsn;
+    mutex_unlock(&s->maint_mu);
+    return done;
 }
 
 void maint_start(struct store *s)

@@ -139,14 +139,14 @@ static enum status open_index(struct store *s, const struct store_options *opt, 
 struct replay {
     struct applier ap;
     uint64_t next, applied;
-    bool gaps; /* salvage: quarantined records are missing */
+    bool gaps; /* LSNs may be missing: salvage, or a rebuild of a compacted log */
 };
 
 static enum status replay_record(void *arg, const struct log_record *rec, struct err *e)
 {
     struct replay *r = arg;
 
-    if (rec->lsn != r->next && !r->gaps)
+    if (rec->lsn < r->next || (rec->lsn > r->next && !r->gaps))
         return err_set(e, ST_CORRUPT, "record %llu where %llu should be",
                        (unsigned long long)rec->lsn, (unsigned long long)r->next);
     r->next = rec->lsn + 1;
@@ -162,7 +162,7 @@ static enum status replay(struct store *s, uint64_t applied, bool gaps, struct e
     struct replay r = {.next = applied + 1, .gaps = gaps};
     enum status st;
 
-    applier_init(&r.ap, s->kv);
+    applier_init(&r.ap, s->kv, s->accounts);
     st = log_scan(s->log, applied + 1, replay_record, &r, e);
     if (st == ST_OK)
         st = apply_flush(&r.ap, e);
@@ -207,7 +207,13 @@ enum status store_recover(struct store *s, const struct store_options *opt, stru
         return err_set(e, ST_CORRUPT,
                        "log was rolled back: the index has record %llu, the log ends at %llu",
                        (unsigned long long)applied, (unsigned long long)log_last_lsn(s->log));
-    TRY(replay(s, applied, opt->salvage, e));
+    if (applied != 0 && log_gaps(s->log) != 0 && !opt->salvage)
+        return err_set(e, ST_CORRUPT,
+                       "the index is older than the log's last compaction: delete %s/idx, it is "
+                       "made again from the log",
+                       s->dir);
+    TRY(accounts_load(s->accounts, s->kv, e));
+    TRY(replay(s, applied, opt->salvage || log_gaps(s->log) != 0, e));
     TRY(read_next_dbnum(s, e));
     TRY(db_load_all(s, e));
     TRY(log_start(s->log, e));

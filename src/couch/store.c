@@ -31,6 +31,7 @@ static struct store *store_new(const struct store_options *opt)
     s->segs = opt->segs;
     s->catalog = map_new();
     s->queue_tail = &s->queue;
+    s->accounts = accounts_new();
     mutex_init(&s->catalog_mu, RANK_CATALOG);
     mutex_init(&s->queue_mu, RANK_COMMIT);
     mutex_init(&s->maint_mu, RANK_LEAF);
@@ -44,6 +45,7 @@ static void store_free(struct store *s)
 {
     map_each(s->catalog, release_db, NULL);
     map_free(s->catalog);
+    accounts_free(s->accounts);
     if (s->owns_segs && s->segs != NULL)
         s->segs->ops->close(s->segs);
     cond_fini(&s->maint_cond);
@@ -99,8 +101,24 @@ enum status store_open(const struct store_options *opt, struct store **out, stru
     }
     committer_start(s);
     maint_start(s);
+    if (!opt->no_compaction)
+        compactor_start(s);
     *out = s;
     return ST_OK;
+}
+
+/* What deleting the rows of dropped databases changed since the last group. */
+static void flush_accounts(struct store *s)
+{
+    struct kv_batch *b = kv_batch_new();
+    struct arena *a = arena_new();
+    struct err e;
+
+    accounts_flush(s->accounts, b, a);
+    if (!atomic_load(&s->in_trouble) && kv_write(s->kv, b, &e) != ST_OK)
+        store_set_trouble(s, e.reason);
+    arena_free(a);
+    kv_batch_free(b);
 }
 
 void store_close(struct store *s)
@@ -110,8 +128,10 @@ void store_close(struct store *s)
 
     if (s == NULL)
         return;
+    compactor_stop(s);
     committer_stop(s);
     maint_stop(s);
+    flush_accounts(s);
     clean = !atomic_load(&s->in_trouble) && maint_barrier(s, &e) == ST_OK;
     log_close(s->log);
     kv_close(s->kv);

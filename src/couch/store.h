@@ -22,6 +22,7 @@ struct store_options {
     uint32_t segment_bytes; /* 0: default */
     size_t kv_cache;        /* 0: default */
     bool salvage;
+    bool no_compaction; /* no thread that compacts: checks, and tests that count segments */
 };
 enum status store_open(const struct store_options *opt, struct store **out,
                        struct err *e) MUST_CHECK;

@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "couch/account.h"
 #include "couch/db.h"
 #include "couch/keys.h"
 
@@ -24,19 +25,33 @@ struct cat_row {
     uint64_t created_us;
     uint32_t revs_limit;
     struct slice security; /* JSON */
+    /* Of documents with seq <= it only leaves have bodies: the update_seq at the last _compact. */
+    uint64_t compact_seq;
 };
 void cat_row_encode(const struct cat_row *c, struct buf *out);
 enum status cat_row_decode(struct slice v, struct cat_row *out,
                            struct err *e) MUST_CHECK; /* borrows */
-void meta_row_encode(const struct db_counts *c, struct buf *out);
-enum status meta_row_decode(struct slice v, struct db_counts *out, struct err *e) MUST_CHECK;
+struct db_sizes {
+    uint64_t active; /* bytes of live records in segments, attachments included */
+    uint64_t atts;   /* of these: bytes of attachments */
+};
+void meta_row_encode(const struct db_counts *c, const struct db_sizes *z, struct buf *out);
+enum status meta_row_decode(struct slice v, struct db_counts *out, struct db_sizes *z,
+                            struct err *e) MUST_CHECK;
 
 /* On disk: never renumber. */
-enum dbmeta_op { DBMETA_CREATE = 1, DBMETA_DROP = 2, DBMETA_PROPS = 3 };
+enum dbmeta_op {
+    DBMETA_CREATE = 1,
+    DBMETA_DROP = 2,
+    DBMETA_PROPS = 3,
+    DBMETA_STATE = 4, /* by compaction: the row and the counts as they are */
+    DBMETA_NEXT = 5   /* by compaction: the next database number, as row (u32); no name */
+};
 struct dbmeta {
     enum dbmeta_op op;
     struct slice name;
-    struct slice row; /* the catalogue row as it is to be; empty for a drop */
+    struct slice row;        /* the catalogue row as it is to be; empty for a drop */
+    struct db_counts counts; /* DBMETA_STATE */
 };
 void dbmeta_encode(const struct dbmeta *m, struct buf *out);
 enum status dbmeta_decode(struct slice body, struct dbmeta *out,
@@ -65,13 +80,16 @@ struct applier {
     size_t ndbs, dbs_cap;
     uint64_t lsn; /* of the last record in the batch; 0: none */
     size_t nrecs, bytes;
+    struct accounts *accounts;
+    struct map *fresh; /* rows of documents that the batch puts; NULL: none yet */
 };
-void applier_init(struct applier *ap, struct kv *kv);
+void applier_init(struct applier *ap, struct kv *kv, struct accounts *accounts);
 void applier_fini(struct applier *ap);
 /* Rows of one document record. The tree's SEG_SELF pointers count from the record's body; they
- * are absolute afterwards. key: of the 'i' row. */
-void apply_doc(struct applier *ap, const struct log_record *rec, struct doc_record *d,
-               struct slice key);
+ * are absolute afterwards. key: of the 'i' row. old: that row as LevelDB has it, empty when it is
+ * not there; NULL: to be looked up. */
+enum status apply_doc(struct applier *ap, const struct log_record *rec, struct doc_record *d,
+                      struct slice key, const struct slice *old, struct err *e) MUST_CHECK;
 /* Rows of any record, decoded from its bytes. ST_CORRUPT. */
 enum status apply_record(struct applier *ap, const struct log_record *rec,
                          struct err *e) MUST_CHECK;
@@ -87,7 +105,8 @@ struct db {
     uint64_t created_us;
     _Atomic uint64_t update_seq; /* a copy of published.update_seq that needs no lock */
     atomic_uint revs_limit;
-    atomic_bool dropped;
+    _Atomic uint64_t compact_seq; /* cat_row */
+    atomic_bool dropped, compacting;
 
     struct mutex mu; /* RANK_DB */
     struct db_waiter *waiters GUARDED_BY(mu);
@@ -140,10 +159,21 @@ enum status maint_barrier(struct store *s, struct err *e) MUST_CHECK;
 /* Deletes the rows of every database that has a drop marker; stops early when told to. */
 enum status maint_drops(struct store *s, struct err *e) MUST_CHECK;
 
+/* Waits until LevelDB is durable up to lsn; false: the store closes. */
+bool maint_barrier_at(struct store *s, uint64_t lsn);
+
+/* ---- compact.c ---- */
+struct compactor;
+void compactor_start(struct store *s);
+void compactor_stop(struct store *s); /* before the committer stops */
+/* Compacts one sealed segment now; the caller is the only one that compacts. ST_CORRUPT: it cannot
+ * be read and stays. */
+enum status compact_segment(struct store *s, uint64_t seg, struct err *e) MUST_CHECK;
+
 /* ---- recover.c ---- */
 enum status store_recover(struct store *s, const struct store_options *opt,
                           struct err *e) MUST_CHECK;
-enum { STORE_SCHEMA = 1 };
+enum { STORE_SCHEMA = 2 };
 
 enum { STORE_OBSERVERS_MAX = 4 };
 struct store_observer {
@@ -161,6 +191,8 @@ struct store {
     char uuid_hex[33];
     struct kv *kv;
     struct log *log;
+
+    struct accounts *accounts;
 
     struct mutex catalog_mu;                    /* RANK_CATALOG */
     struct map *catalog GUARDED_BY(catalog_mu); /* name -> struct db, which it references */
@@ -192,8 +224,13 @@ struct store {
     struct cond maint_cond;
     bool maint_stopping GUARDED_BY(maint_mu);
     bool maint_drop GUARDED_BY(maint_mu);
-    atomic_bool maint_quit; /* read in the middle of a long drop */
+    uint64_t maint_want GUARDED_BY(maint_mu); /* a barrier up to here is waited for ... */
+    uint64_t maint_done GUARDED_BY(maint_mu); /* ... and how far they are */
+    atomic_bool maint_quit;                   /* read in the middle of a long drop */
     struct thread maint;
     uint64_t barrier_lsn, barrier_log_bytes, barrier_us; /* maintenance thread's */
+
+    struct compactor *compactor; /* NULL: this store is not compacted by itself */
+    _Atomic uint64_t victim;     /* the segment that is being compacted; 0: none */
 };
 #endif

@@ -13,6 +13,7 @@ struct json *db_info_json(struct arena *a, struct db *db)
 {
     struct json *o = json_object(a), *sizes = json_object(a), *cluster = json_object(a);
     struct db_counts c;
+    struct db_disk disk;
     struct buf seq;
 
     db_get_counts(db, &c);
@@ -22,15 +23,16 @@ struct json *db_info_json(struct arena *a, struct db *db)
     json_put_str(a, o, "purge_seq", SLICE_LIT("0"));
     json_put_str(a, o, "update_seq", arena_dup(a, buf_slice(&seq)));
     buf_free(&seq);
-    json_put_i64(a, sizes, "file", (int64_t)db_file_bytes(db));
-    json_put_i64(a, sizes, "external", (int64_t)c.external_bytes);
-    json_put_i64(a, sizes, "active", (int64_t)c.external_bytes);
+    db_get_disk(db, &disk);
+    json_put_i64(a, sizes, "file", (int64_t)disk.file);
+    json_put_i64(a, sizes, "external", (int64_t)disk.external);
+    json_put_i64(a, sizes, "active", (int64_t)disk.active);
     json_put(a, o, "sizes", sizes);
     json_put(a, o, "props", json_object(a));
     json_put_i64(a, o, "doc_del_count", (int64_t)c.deleted);
     json_put_i64(a, o, "doc_count", (int64_t)c.docs);
     json_put_i64(a, o, "disk_format_version", 1);
-    json_put_bool(a, o, "compact_running", false);
+    json_put_bool(a, o, "compact_running", db_compact_running(db));
     for (const char *const *k = (const char *const[]){"q", "n", "w", "r", NULL}; *k != NULL; k++)
         json_put_i64(a, cluster, *k, 1);
     json_put(a, o, "cluster", cluster);
@@ -115,6 +117,36 @@ enum status h_db_ensure_full_commit(struct request *rq, struct reply *rp)
     json_put_bool(rq->arena, o, "ok", true);
     put_start_time(rq->arena, o, db);
     reply_json(rp, 201, o);
+    return ST_OK;
+}
+
+/* ---- compaction ---- */
+
+static enum status compact_marked(struct request *rq, struct reply *rp)
+{
+    struct commit_op *op = rq->batch.ops;
+
+    if (op->st != ST_OK) {
+        rq->err = op->err;
+        return op->st;
+    }
+    db_compact_start(op->db);
+    reply_ok(rp, 202);
+    return ST_OK;
+}
+
+/* POST /{db}/_compact: the revisions that are no leaves are given up at once, by one record; their
+ * bytes are reclaimed in the background. */
+enum status h_db_compact(struct request *rq, struct reply *rp)
+{
+    struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+
+    (void)rp;
+    TRY(rq_db(rq, &op->db));
+    op->kind = COMMIT_DB_PROPS;
+    op->docid = db_name(op->db);
+    op->compact = true;
+    rq_commit(rq, op, 1, compact_marked);
     return ST_OK;
 }
 

@@ -177,6 +177,7 @@ enum status h_active_tasks(struct request *rq, struct reply *rp)
 
     buf_char(&rp->body, '[');
     repl_tasks(rq->svc->repl, &rp->body, &n);
+    store_tasks(rq->svc->store, &rp->body, &n);
     vectors_tasks(rq->svc->vectors, &rp->body, &n);
     buf_char(&rp->body, ']');
     reply_body(rp, 200);

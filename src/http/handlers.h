@@ -96,6 +96,7 @@ enum status h_index_create(struct request *rq, struct reply *rp);
 enum status h_index_delete(struct request *rq, struct reply *rp);
 enum status h_vector_info(struct request *rq, struct reply *rp);
 enum status h_vector_cleanup(struct request *rq, struct reply *rp);
+enum status h_db_compact(struct request *rq, struct reply *rp);
 enum status h_compact_ddoc(struct request *rq, struct reply *rp);
 /* h_replicate.c */
 enum status h_replicate(struct request *rq, struct reply *rp);

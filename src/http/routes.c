@@ -65,6 +65,7 @@ const struct route routes[] = {
     {M_POST, "/{db}/_index", h_index_create, NEED_DB_ADMIN, true, true},
     {M_DELETE, "/{db}/_index/{ddoc}/{type}/{name}", h_index_delete, NEED_DB_ADMIN, false, true},
     {M_POST, "/{db}/_vector_cleanup", h_vector_cleanup, NEED_DB_ADMIN, true, true},
+    {M_POST, "/{db}/_compact", h_db_compact, NEED_DB_ADMIN, true, true},
     {M_POST, "/{db}/_compact/{ddoc}", h_compact_ddoc, NEED_DB_ADMIN, true, true},
     {M_GET, "/{db}/{docid}/_vector_info/{name}", h_vector_info, NEED_DB_READER, false, true},
     {M_GET | M_POST, "/{db}/{docid}/_view/{att*}", h_ddoc_function, NEED_DB_READER, true, false},

@@ -82,11 +82,39 @@ static enum status load_whole(struct scan *s, struct found *f, bool *gone, struc
     return st;
 }
 
+/* Compaction took the body away since the row was read: where it is now, or the winner as it is. */
+static enum status load_moved(struct scan *s, struct found *f, bool *gone, struct err *e)
+{
+    struct docinfo_head *head = arena_alloc(s->row, sizeof(*head));
+    struct doc_again again;
+    const struct revnode *n;
+
+    TRY(doc_load_again(s->db, f->id, &f->head->winner, false, s->row, &again, e));
+    n = &again.info.tree.nodes[again.node];
+    *head = (struct docinfo_head){.seq = again.info.seq,
+                                  .docnum = again.info.docnum,
+                                  .flags = again.info.flags,
+                                  .winner_ptr = n->ptr,
+                                  .winner = n->rev};
+    *gone = n->deleted;
+    f->head = head;
+    f->body = again.body;
+    return ST_OK;
+}
+
 static enum status load(struct scan *s, struct found *f, bool *gone, struct err *e)
 {
+    enum status st;
+
     *gone = false;
     s->docs++;
-    TRY(doc_load_body(s->db, &f->head->winner_ptr, s->row, &f->body, e));
+    st = doc_load_body(s->db, &f->head->winner_ptr, s->row, &f->body, e);
+    if (st == ST_NOT_FOUND)
+        TRY(load_moved(s, f, gone, e));
+    else
+        TRY(st);
+    if (*gone)
+        return ST_OK;
     if (f->body.natts != 0 || (s->rq->conflicts && (f->head->flags & DOCINFO_CONFLICTS) != 0))
         return load_whole(s, f, gone, e);
     if ((selector_is_all(s->rq->selector) || s->head_only) && s->rq->fields.n == 0)

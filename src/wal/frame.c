@@ -155,7 +155,7 @@ enum status frame_rec_get(struct slice in, uint32_t salt, struct log_record *r, 
         return err_set(e, ST_TORN, "%zu of %u body bytes", in.n - FRAME_REC_BYTES, (unsigned)len);
     if (get_le32(p) != crc32c(salt, p + REC_AT_LEN, FRAME_REC_BYTES - REC_AT_LEN + (size_t)len))
         return err_set(e, ST_CORRUPT, "record checksum");
-    if (p[8] < LOG_DOC || p[8] > LOG_PAD || ((unsigned char)p[9] & ~REC_FLAGS_KNOWN) != 0 ||
+    if (p[8] < LOG_DOC || p[8] > LOG_GONE || ((unsigned char)p[9] & ~REC_FLAGS_KNOWN) != 0 ||
         get_le16(p + 10) != FRAME_REC_BYTES)
         return err_set(e, ST_CORRUPT, "record type %d, flags %d", p[8], p[9]);
     if (!zeros(p + FRAME_REC_BYTES + len, pad))

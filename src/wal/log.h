@@ -22,7 +22,8 @@ enum log_type {
     LOG_PURGE = 4,
     LOG_NODE = 5,
     LOG_EPOCH = 6,
-    LOG_PAD = 7
+    LOG_PAD = 7,
+    LOG_GONE = 8 /* segments that compaction deleted (gone.h) */
 };
 enum log_flag { LOG_F_TOMBSTONE = 1, LOG_F_MOVED = 2 };
 
@@ -71,6 +72,27 @@ enum status log_read(struct log *log, const struct seg_ptr *p, void *out, struct
  * range is clipped to the end of the segment; *n is what was read. */
 enum status log_read_raw(struct log *log, uint64_t seg, uint32_t off, void *out, uint32_t *n,
                          struct err *e) MUST_CHECK;
+
+/* ---- compaction (couch/compact.c); log_gone.c ---- */
+struct log_seg_info {
+    uint64_t seg, first_lsn; /* first_lsn 0: it has no group */
+    uint32_t len;
+    bool sealed; /* not the tail: nothing is appended to it any more */
+};
+/* A copy of the table in order of numbers; mem_free() it. */
+size_t log_segments(struct log *log, struct log_seg_info **out);
+bool log_has_seg(struct log *log, uint64_t seg);
+/* Like log_scan, of one sealed segment. ST_CORRUPT also when its groups do not fill it. */
+enum status log_scan_seg(struct log *log, uint64_t seg,
+                         enum status (*fn)(void *arg, const struct log_record *rec, struct err *e),
+                         void *arg, struct err *e) MUST_CHECK;
+/* Forgets and deletes a sealed segment; durable. Its LSNs must be in a LOG_GONE record. */
+enum status log_delete_seg(struct log *log, uint64_t seg, struct err *e) MUST_CHECK;
+/* The next append starts a new segment, unless the tail has no group yet. */
+void log_want_roll(struct log *log);
+/* How many gaps log_open went over: when it started after LSN 1, the index is older than the log's
+ * last compaction. */
+uint64_t log_gaps(const struct log *log);
 
 uint64_t log_last_lsn(const struct log *log);
 uint64_t log_bytes(const struct log *log); /* of all segments */

@@ -200,7 +200,8 @@ static enum status append(struct log *log, struct log_record *recs, size_t n, ui
     }
     TRY(measure(recs, n, &total, &staged, e));
     TRY(check_floor(log, recs, n, total, e));
-    if (log->tail.len > FRAME_SEG_BYTES && log->tail.len + total > log->segment_bytes)
+    if (log->tail.len > FRAME_SEG_BYTES &&
+        (log->tail.len + total > log->segment_bytes || atomic_exchange(&log->want_roll, false)))
         TRY(log_roll(log, e));
     make_room(log, staged, n);
     niov = encode(log, recs, n, total, flags);

@@ -124,6 +124,7 @@ static enum status recover(struct log *log, const struct ss_super *super, uint64
             st = settle(log, w.at, w.off, super->clean, e);
     }
     atomic_store(&log->last_lsn, w.next_lsn - 1);
+    log->gaps = w.gaps;
     walk_fini(&w);
     mem_free(file_len);
     return st;

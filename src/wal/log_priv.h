@@ -36,11 +36,16 @@ struct log {
     enum status next_status; /* FAILED: with what */
     struct err next_err;
     struct log_seg seal; /* left behind, to be sealed; seg 0: none */
+    uint64_t del_seg;    /* to be deleted; 0: none */
+    enum status del_status;
+    struct err del_err;
     bool stop;
     struct thread roller;
 
     _Atomic uint64_t last_lsn; /* durable; written by the appender, read by anybody */
     _Atomic uint64_t bytes, tail_seg;
+    uint64_t gaps; /* set by log_open */
+    atomic_bool want_roll;
 
     /* the appender's */
     struct log_seg tail;
@@ -59,5 +64,12 @@ void log_roll_ahead(struct log *log); /* after an append: prepare when half full
 enum status log_roll_begin(struct log *log, struct err *e) MUST_CHECK; /* first segment, thread */
 void log_roll_end(struct log *log); /* stops the thread, seals the tail */
 /* log_scan.c */
+struct log_visit {
+    uint64_t from; /* records before it are passed over */
+    enum status (*fn)(void *arg, const struct log_record *rec, struct err *e);
+    void *arg;
+};
+enum status log_visit_group(const struct log_seg *s, uint32_t off, struct slice payload,
+                            const struct log_visit *v, struct err *e) MUST_CHECK;
 void log_lost(void *arg, const char *text); /* walk.lost in salvage mode: logs it */
 #endif

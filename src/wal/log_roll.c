@@ -47,6 +47,22 @@ static void seal(struct log *log, const struct log_seg *s)
         log_warn("segment %llu is not sealed: %s", (unsigned long long)s->seg, e.reason);
 }
 
+/* Compaction's, on this thread: the segment store allows one beside the appender. */
+static void delete_one(struct log *log) REQUIRES(log->mu)
+{
+    uint64_t seg = log->del_seg;
+    struct err e = {0};
+    enum status st;
+
+    mutex_unlock(&log->mu);
+    st = ss_status(log->ss->ops->del(log->ss, log->store, log->epoch, seg, &e));
+    mutex_lock(&log->mu);
+    log->del_status = st;
+    log->del_err = e;
+    log->del_seg = 0;
+    cond_broadcast(&log->cv);
+}
+
 static void roller(void *arg)
 {
     struct log *log = arg;
@@ -63,6 +79,8 @@ static void roller(void *arg)
             mutex_lock(&log->mu);
             log->seal.seg = 0;
             cond_broadcast(&log->cv);
+        } else if (log->del_seg != 0) {
+            delete_one(log);
         } else if (log->stop) {
             break;
         } else {

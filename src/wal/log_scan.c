@@ -9,14 +9,8 @@ void log_lost(void *arg, const char *text)
     log_error("salvage: %s", text);
 }
 
-struct visit {
-    uint64_t from;
-    enum status (*fn)(void *arg, const struct log_record *rec, struct err *e);
-    void *arg;
-};
-
-static enum status visit_group(const struct visit *v, const struct log_seg *s, uint32_t off,
-                               struct slice payload, struct err *e)
+enum status log_visit_group(const struct log_seg *s, uint32_t off, struct slice payload,
+                            const struct log_visit *v, struct err *e)
 {
     while (payload.n != 0) {
         struct log_record r;
@@ -52,7 +46,7 @@ enum status log_scan(struct log *log, uint64_t from,
                      enum status (*fn)(void *arg, const struct log_record *rec, struct err *e),
                      void *arg, struct err *e)
 {
-    struct visit v = {from, fn, arg};
+    struct log_visit v = {from, fn, arg};
     size_t n;
     struct log_seg *segs = copy_table(log, &n);
     struct walk w;
@@ -74,7 +68,7 @@ enum status log_scan(struct log *log, uint64_t from,
         if (st == ST_TORN) /* log_open cut the torn tail off */
             st = err_set(e, ST_CORRUPT, "the log ends torn");
         else if (st == ST_OK)
-            st = visit_group(&v, &segs[w.at], off, payload, e);
+            st = log_visit_group(&segs[w.at], off, payload, &v, e);
     }
     walk_fini(&w);
     mem_free(segs);

@@ -19,6 +19,62 @@ void walk_fini(struct walk *w)
 {
     mem_free(w->buf);
     w->buf = NULL;
+    gone_free(&w->gone);
+}
+
+/* ---- what compaction took away ---- */
+
+/* The last LOG_GONE record of segment i; its table replaces *out. */
+static enum status gone_of_segment(const struct walk *w, size_t i, bool *found, struct gone *out,
+                                   struct err *e)
+{
+    struct log_seg seg = w->segs[i];
+    struct frame_group g;
+    struct slice payload;
+    struct walk one;
+    uint32_t off;
+
+    *found = false;
+    walk_init(&one, w->ss, w->store, &seg, 1);
+    one.off = FRAME_SEG_BYTES;
+    one.next_lsn = seg.first_lsn;
+    while (walk_next(&one, &g, &payload, &off, e) == ST_OK) { /* damage is for the walk itself */
+        struct log_record r;
+        struct slice table;
+        size_t used;
+
+        for (; payload.n != 0; payload.p += used, payload.n -= used) {
+            if (frame_rec_get(payload, seg.salt, &r, &used, e) != ST_OK)
+                break;
+            if (r.type != LOG_GONE)
+                continue;
+            gone_free(out);
+            *found =
+                gone_table_of(r.body, &table, e) == ST_OK && gone_decode(table, out, e) == ST_OK;
+        }
+    }
+    walk_fini(&one);
+    return ST_OK;
+}
+
+/* Each record holds the whole table, so the last one of the log counts. */
+static enum status gone_load(struct walk *w, struct err *e)
+{
+    bool found = false;
+
+    for (size_t i = w->nsegs; !w->gone_known && i-- > 0 && !found;)
+        if (w->segs[i].good && w->segs[i].first_lsn != 0)
+            TRY(gone_of_segment(w, i, &found, &w->gone, e));
+    w->gone_known = true;
+    return ST_OK;
+}
+
+static bool may_jump(struct walk *w, uint64_t to)
+{
+    struct err e;
+
+    return to > w->next_lsn && gone_load(w, &e) == ST_OK &&
+           gone_covers(&w->gone, w->next_lsn, to - 1);
 }
 
 /* Bytes from off on, as many as asked for unless the segment ends before. */
@@ -117,6 +173,14 @@ static enum status at_gap(struct walk *w, const struct err *why, struct err *e)
         return ST_OK;
     }
     TRY(rest_is_zero(w, &zero, e));
+    if (zero && w->segs[w->at].good && next < w->nsegs && may_jump(w, w->segs[next].first_lsn)) {
+        w->segs[w->at].len = w->off;
+        w->at = next;
+        w->off = FRAME_SEG_BYTES;
+        w->next_lsn = w->segs[next].first_lsn;
+        w->gaps++;
+        return ST_OK;
+    }
     if (zero) { /* reserved space: nothing to find in it */
         at++;
         off = FRAME_SEG_BYTES;
@@ -190,6 +254,16 @@ enum status walk_seek(struct walk *w, uint64_t lsn, struct err *e)
     w->off = FRAME_SEG_BYTES;
     w->next_lsn = first == SIZE_MAX ? 1 : w->segs[w->at].first_lsn;
     if (first != SIZE_MAX && best == SIZE_MAX) {
+        uint64_t start = w->next_lsn;
+        bool compacted;
+
+        w->next_lsn = lsn;
+        compacted = may_jump(w, start);
+        w->next_lsn = start;
+        if (compacted) {
+            w->gaps++;
+            return ST_OK;
+        }
         (void)err_set(e, ST_CORRUPT,
                       "the log starts at LSN %llu; records from LSN %llu are missing",
                       (unsigned long long)w->next_lsn, (unsigned long long)lsn);

@@ -9,6 +9,7 @@
 #ifndef WAL_WALK_H
 #define WAL_WALK_H
 #include "wal/frame.h"
+#include "wal/gone.h"
 
 struct log_seg {
     uint64_t seg, epoch;
@@ -30,6 +31,10 @@ struct walk {
     size_t at;
     uint32_t off;
     uint64_t next_lsn;
+    /* LSNs that compaction took away: looked for at the first gap */
+    struct gone gone;
+    bool gone_known;
+    uint64_t gaps; /* gone over so far */
     /* a window over segment win_at */
     char *buf;
     size_t cap, win_at;

@@ -1,0 +1,364 @@
+/* couch/compact.c: the thread that reclaims what is dead in the log.
+ *
+ * By itself it looks once a second for a sealed segment of which less than half is live, and takes
+ * the one where (1-u)*age/(1+u) is highest: the emptier and the older, the better. It writes at
+ * most 20 MB/s, half of it while requests queue up. POST /{db}/_compact asks for every segment
+ * that is less than 95 % live. compact_segment.c does the work on one.
+ * Threads: its own; requests come from any.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "couch/compact_priv.h"
+
+enum {
+    FIRST_LOOK_US = 5 * 1000000,
+    LOOK_US = 1000000,
+    RETRY_US = 60 * 1000000,
+    BYTES_PER_S = 20 << 20,
+    ASKED_BYTES_PER_S = 100 << 20,
+    GRACE_US = 1000000,
+    ASKED_GRACE_US = 100000,
+    BUSY_BATCHES = 64,
+    MANY_SEGMENTS = 32, /* then small ones are worth the trouble too */
+    SEAL_WAIT_US = 1000000
+};
+static const double AUTO_LIVE = 0.5, ASKED_LIVE = 0.95;
+
+struct ask {
+    struct db *db; /* referenced */
+    struct ask *next;
+};
+
+struct compactor {
+    struct store *s;
+    struct thread thread;
+    struct mutex mu; /* RANK_LEAF */
+    struct cond cond;
+    struct ask *asks GUARDED_BY(mu);
+    bool stop GUARDED_BY(mu);
+    struct db *now GUARDED_BY(mu); /* whose request is worked on */
+    uint64_t total GUARDED_BY(mu), done GUARDED_BY(mu), started_ms GUARDED_BY(mu);
+    /* the thread's */
+    uint64_t allowance_us;          /* when the bytes written so far are paid for */
+    uint64_t bad_seg, bad_until_us; /* could not be emptied; left alone for a while */
+    bool asked;
+};
+
+/* ---- pace ---- */
+
+static bool stopping(struct compactor *c)
+{
+    bool stop;
+
+    mutex_lock(&c->mu);
+    stop = c->stop;
+    mutex_unlock(&c->mu);
+    return stop;
+}
+
+/* Sleeps; false: the store closes. */
+static bool rest(struct compactor *c, uint64_t us)
+{
+    bool stop;
+
+    mutex_lock(&c->mu);
+    if (!c->stop && us != 0)
+        cond_wait_us(&c->cond, &c->mu, (long)us);
+    stop = c->stop;
+    mutex_unlock(&c->mu);
+    return !stop;
+}
+
+static bool is_busy(struct store *s)
+{
+    bool busy;
+
+    mutex_lock(&s->queue_mu);
+    busy = s->queue_batches > BUSY_BATCHES;
+    mutex_unlock(&s->queue_mu);
+    return busy;
+}
+
+static bool moved(void *arg, uint64_t bytes)
+{
+    struct compactor *c = arg;
+    uint64_t rate = c->asked ? ASKED_BYTES_PER_S : BYTES_PER_S, now = time_mono_us();
+
+    if (is_busy(c->s))
+        rate /= 2;
+    mutex_lock(&c->mu);
+    c->done += bytes;
+    mutex_unlock(&c->mu);
+    if (c->allowance_us < now)
+        c->allowance_us = now;
+    c->allowance_us += bytes * 1000000 / rate;
+    while ((now = time_mono_us()) < c->allowance_us)
+        if (!rest(c, c->allowance_us - now))
+            return false;
+    return !stopping(c);
+}
+
+static bool wait_grace(void *arg, uint64_t us)
+{
+    return rest(arg, us);
+}
+
+/* ---- victims ---- */
+
+static double live_part(struct store *s, const struct log_seg_info *i)
+{
+    double u = (double)accounts_live(s->accounts, i->seg) / (double)i->len;
+
+    return u > 1 ? 1 : u;
+}
+
+/* Whether reclaiming it by itself pays. */
+static bool is_worth(const struct compactor *c, const struct log_seg_info *i, double u, size_t n)
+{
+    double dead = (1 - u) * (double)i->len;
+
+    if (!i->sealed || u >= AUTO_LIVE)
+        return false;
+    if (i->seg == c->bad_seg && time_mono_us() < c->bad_until_us)
+        return false;
+    return n > MANY_SEGMENTS || dead >= (double)c->s->segs->segment_bytes / 4;
+}
+
+/* 0: none. */
+static uint64_t choose(struct compactor *c)
+{
+    struct log_seg_info *v;
+    size_t n = log_segments(c->s->log, &v);
+    uint64_t best = 0;
+    double best_score = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double u = live_part(c->s, &v[i]);
+        double score = (1 - u) * (double)(v[n - 1].seg - v[i].seg) / (1 + u);
+
+        if (is_worth(c, &v[i], u, n) && score > best_score) {
+            best = v[i].seg;
+            best_score = score;
+        }
+    }
+    mem_free(v);
+    return best;
+}
+
+static enum status compact(struct compactor *c, uint64_t seg)
+{
+    const struct compact_pace pace = {.moved = moved,
+                                      .wait = wait_grace,
+                                      .grace_us = c->asked ? ASKED_GRACE_US : GRACE_US,
+                                      .arg = c};
+    uint64_t start = time_mono_us();
+    struct err e = {0};
+    enum status st = compact_one(c->s, seg, &pace, &e);
+
+    if (st == ST_OK) {
+        log_debug("store %s: segment %llu reclaimed in %llu ms", c->s->dir, (unsigned long long)seg,
+                  (unsigned long long)(time_mono_us() - start) / 1000);
+        return ST_OK;
+    }
+    c->bad_seg = seg;
+    c->bad_until_us = time_mono_us() + RETRY_US;
+    if (!stopping(c))
+        log_warn("store %s: segment %llu stays: %s", c->s->dir, (unsigned long long)seg, e.reason);
+    return st;
+}
+
+/* ---- requests ---- */
+
+/* The tail becomes an ordinary segment, if there is something to reclaim in it. */
+static void close_tail(struct compactor *c)
+{
+    struct commit_move m = {.what = MOVE_NEXT};
+    struct commit_op op = {.kind = COMMIT_MOVE, .move = &m};
+    struct log_seg_info *v;
+    size_t n = log_segments(c->s->log, &v);
+    uint64_t tail = n != 0 ? v[n - 1].seg : 0, end = time_mono_us() + SEAL_WAIT_US;
+    bool full = n == 0 || live_part(c->s, &v[n - 1]) >= ASKED_LIVE;
+    bool sealed = false;
+    struct err e;
+
+    mem_free(v);
+    if (full)
+        return;
+    log_want_roll(c->s->log);
+    if (commit_wait(c->s, &op, 1, &e) != ST_OK)
+        return;
+    while (!sealed && time_mono_us() < end && rest(c, 1000)) {
+        n = log_segments(c->s->log, &v);
+        for (size_t i = 0; i < n; i++)
+            sealed = sealed || (v[i].seg == tail && v[i].sealed);
+        mem_free(v);
+    }
+}
+
+static void serve(struct compactor *c, struct db *db)
+{
+    struct log_seg_info *v;
+    uint64_t total = 0;
+    size_t n;
+
+    close_tail(c);
+    n = log_segments(c->s->log, &v);
+    for (size_t i = 0; i < n; i++) {
+        v[i].sealed = v[i].sealed && live_part(c->s, &v[i]) < ASKED_LIVE;
+        total += v[i].sealed ? accounts_live(c->s->accounts, v[i].seg) : 0;
+    }
+    mutex_lock(&c->mu);
+    c->total = total;
+    mutex_unlock(&c->mu);
+    c->asked = true;
+    for (size_t i = 0; i < n && !stopping(c) && !db_dropped(db); i++)
+        if (v[i].sealed)
+            (void)compact(c, v[i].seg); /* one that cannot be emptied was logged */
+    c->asked = false;
+    mem_free(v);
+}
+
+static bool serve_next(struct compactor *c)
+{
+    struct ask *a;
+
+    mutex_lock(&c->mu);
+    a = c->stop ? NULL : c->asks;
+    if (a != NULL) {
+        c->asks = a->next;
+        c->now = a->db;
+        c->total = c->done = 0;
+        c->started_ms = time_wall_ms();
+    }
+    mutex_unlock(&c->mu);
+    if (a == NULL)
+        return false;
+    serve(c, a->db);
+    mutex_lock(&c->mu);
+    c->now = NULL;
+    mutex_unlock(&c->mu);
+    atomic_store(&a->db->compacting, false);
+    db_release(a->db);
+    mem_free(a);
+    return true;
+}
+
+void db_compact_start(struct db *db)
+{
+    struct compactor *c = db->store->compactor;
+    struct ask *a, **p;
+
+    if (c == NULL || atomic_exchange(&db->compacting, true))
+        return;
+    a = mem_zalloc(sizeof(*a));
+    a->db = db_ref(db);
+    mutex_lock(&c->mu);
+    for (p = &c->asks; *p != NULL;)
+        p = &(*p)->next;
+    *p = a;
+    mutex_unlock(&c->mu);
+    cond_broadcast(&c->cond);
+}
+
+bool db_compact_running(const struct db *db)
+{
+    return atomic_load(&db->compacting);
+}
+
+void store_tasks(struct store *s, struct buf *out, unsigned *n)
+{
+    struct compactor *c = s->compactor;
+    uint64_t done, total;
+
+    if (c == NULL)
+        return;
+    mutex_lock(&c->mu);
+    if (c->now != NULL) {
+        done = c->done < c->total ? c->done : c->total;
+        total = c->total;
+        if ((*n)++ != 0)
+            buf_char(out, ',');
+        buf_printf(out,
+                   "{\"node\":\"nonode@nohost\",\"pid\":\"<0.%d.0>\","
+                   "\"type\":\"database_compaction\",\"database\":\"%.*s\","
+                   "\"phase\":\"segments\",\"changes_done\":%llu,\"total_changes\":%llu,"
+                   "\"progress\":%llu,\"started_on\":%llu,\"updated_on\":%llu}",
+                   (int)getpid(), (int)db_name(c->now).n, db_name(c->now).p,
+                   (unsigned long long)done, (unsigned long long)total,
+                   (unsigned long long)(total == 0 ? 0 : done * 100 / total),
+                   (unsigned long long)c->started_ms / 1000, /* seconds, as CouchDB */
+                   (unsigned long long)time_wall_ms() / 1000);
+    }
+    mutex_unlock(&c->mu);
+}
+
+/* ---- the thread ---- */
+
+static bool has_asks(struct compactor *c)
+{
+    bool has;
+
+    mutex_lock(&c->mu);
+    has = c->asks != NULL;
+    mutex_unlock(&c->mu);
+    return has;
+}
+
+static void compactor_main(void *arg)
+{
+    struct compactor *c = arg;
+    uint64_t next = time_mono_us() + FIRST_LOOK_US, now, seg;
+
+    while (!stopping(c)) {
+        if (serve_next(c))
+            continue;
+        now = time_mono_us();
+        if (now >= next && !atomic_load(&c->s->in_trouble)) {
+            next = now + LOOK_US;
+            seg = choose(c);
+            if (seg != 0 && compact(c, seg) == ST_OK)
+                next = now; /* perhaps another one */
+        }
+        now = time_mono_us();
+        if (!has_asks(c) && now < next)
+            (void)rest(c, next - now);
+    }
+}
+
+void compactor_start(struct store *s)
+{
+    struct compactor *c = mem_zalloc(sizeof(*c));
+
+    c->s = s;
+    mutex_init(&c->mu, RANK_LEAF);
+    cond_init(&c->cond);
+    s->compactor = c;
+    thread_start(&c->thread, "compact", compactor_main, c);
+}
+
+void compactor_stop(struct store *s)
+{
+    struct compactor *c = s->compactor;
+    struct ask *next;
+
+    if (c == NULL)
+        return;
+    mutex_lock(&c->mu);
+    c->stop = true;
+    mutex_unlock(&c->mu);
+    cond_broadcast(&c->cond);
+    thread_join(&c->thread);
+    for (struct ask *a = c->asks; a != NULL; a = next) {
+        next = a->next;
+        db_release(a->db);
+        mem_free(a);
+    }
+    cond_fini(&c->cond);
+    mutex_fini(&c->mu);
+    s->compactor = NULL;
+    mem_free(c);
+}

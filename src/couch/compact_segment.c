@@ -1,0 +1,603 @@
+/* couch/compact_segment.c: empties one sealed segment and deletes it.
+ *
+ *   1 the segment is named as victim; once what was staged before is applied, no operation makes a
+ *     new pointer into it (commit_move.c, commit_fix_atts)
+ *   2 its records are read: of each document that they tell of, what the present row still has in
+ *     the segment (leaves' bodies, their attachments) is written again through the committer;
+ *     likewise _local documents, the state of databases, and removals that an older record
+ *     elsewhere could contradict
+ *   3 they are read again: nothing is left, and the accounts agree; if not, all rows are looked at
+ *   4 LevelDB is durable up to the last move: no recovery will ask for the segment
+ *   5 a LOG_GONE record names the LSNs; then the segment is deleted
+ *
+ * A crash at any point leaves the segment, or all that was in it elsewhere: moved records say what
+ * the old ones say. Readers that hold an old pointer read the row again (doc_read.c).
+ * Threads: one caller at a time.
+ */
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "couch/compact_priv.h"
+#include "couch/local.h"
+#include "wal/gone.h"
+
+enum {
+    BATCH_BYTES = 256 << 10,
+    MOVE_BYTES = 16 << 20, /* one move takes more leaves along only up to here */
+    ROUNDS = 32,
+    LOOK_MAX = 1000
+};
+
+struct work {
+    struct store *s;
+    const struct compact_pace *pace;
+    uint64_t seg, first_lsn, last_lsn;
+    bool oldest;        /* no record is older than the segment's */
+    bool counting;      /* only look: how much is still needed */
+    bool needs_next;    /* it has records that say what the next database number is */
+    uint64_t needed;    /* found while counting */
+    struct map *dbs;    /* dbnum(4) -> struct db, referenced; or NULL_DB */
+    struct map *states; /* databases of which it has catalogue records: dbnum(4) -> struct db */
+    struct arena *a;    /* of the batch */
+    struct buf bodies;
+    struct commit_op ops[COMPACT_BATCH];
+    struct commit_move moves[COMPACT_BATCH];
+    size_t n, bytes, looked; /* looked: rows read since the arena was empty */
+};
+
+static char null_db; /* stands for a database that is not there */
+
+/* ---- databases by number ---- */
+
+struct by_num {
+    uint32_t dbnum;
+    struct db *db;
+};
+
+static bool match_num(void *arg, struct slice name, void *value)
+{
+    struct by_num *q = arg;
+
+    (void)name;
+    if (db_num(value) == q->dbnum)
+        q->db = db_ref(value);
+    return q->db == NULL;
+}
+
+/* NULL: it does not exist (any more). Valid until the work ends. */
+static struct db *db_of(struct work *w, uint32_t dbnum)
+{
+    struct by_num q = {.dbnum = dbnum};
+    unsigned char key[4];
+    void *known;
+
+    put_be32(key, dbnum);
+    known = map_get(w->dbs, slice_of(key, sizeof(key)));
+    if (known == NULL) {
+        mutex_lock(&w->s->catalog_mu);
+        map_each(w->s->catalog, match_num, &q);
+        mutex_unlock(&w->s->catalog_mu);
+        known = q.db != NULL ? (void *)q.db : (void *)&null_db;
+        map_put(w->dbs, slice_of(key, sizeof(key)), known);
+    }
+    return known == &null_db || db_dropped(known) ? NULL : known;
+}
+
+static bool release_one(void *arg, struct slice key, void *value)
+{
+    (void)arg;
+    (void)key;
+    if (value != &null_db)
+        db_release(value);
+    return true;
+}
+
+/* ---- one document ---- */
+
+/* Whether leaf i's body, or an attachment of it, lies in the segment. */
+static bool leaf_is_in(const struct work *w, const struct docinfo *d, uint32_t i)
+{
+    const struct revnode *n = &d->tree.nodes[i];
+
+    if (!n->leaf || !n->has_body)
+        return false;
+    if (n->ptr.seg == w->seg)
+        return true;
+    for (uint32_t k = 0; k < d->natts; k++)
+        if (d->atts[k].node == i && d->atts[k].seg == w->seg)
+            return true;
+    return false;
+}
+
+static bool doc_is_in(const struct work *w, const struct docinfo *d)
+{
+    for (uint32_t i = 0; i < d->tree.n; i++)
+        if (leaf_is_in(w, d, i))
+            return true;
+    return false;
+}
+
+static enum status load_att(struct work *w, struct att *t, struct err *e)
+{
+    char *bytes;
+
+    if (t->ptr.seg != w->seg)
+        return ST_OK;
+    bytes = arena_alloc(w->a, (size_t)t->ptr.len + 1);
+    if (t->ptr.len != 0)
+        TRY(log_read(w->s->log, &t->ptr, bytes, e));
+    t->data = slice_of(bytes, t->ptr.len);
+    return ST_OK;
+}
+
+/* The leaf's body region, and those of its attachments that lie in the segment, behind what the
+ * move carries already. */
+static enum status carry_leaf(struct work *w, struct revnode *n, struct err *e)
+{
+    char *bytes = arena_alloc(w->a, n->ptr.len);
+    size_t at = w->bodies.n;
+    struct doc_body b = {0};
+    size_t len;
+
+    TRY(log_read(w->s->log, &n->ptr, bytes, e));
+    TRY(doc_body_decode(w->a, slice_of(bytes, n->ptr.len), &n->ptr, &b, e));
+    for (uint32_t i = 0; i < b.natts; i++)
+        TRY(load_att(w, &b.atts[i], e));
+    doc_body_encode(&b, &w->bodies);
+    len = w->bodies.n - at;
+    if (!buf_ok(&w->bodies) || len != n->ptr.len)
+        return err_set(e, ST_CORRUPT, "a body of %u bytes is %zu bytes when written again",
+                       n->ptr.len, len);
+    n->ptr =
+        (struct seg_ptr){SEG_SELF, (uint32_t)at, (uint32_t)len, crc32c(0, w->bodies.p + at, len)};
+    for (uint32_t i = 0; i < b.natts; i++)
+        if (b.atts[i].data.p != NULL)
+            buf_add(&w->bodies, b.atts[i].data);
+    return buf_ok(&w->bodies) ? ST_OK : err_set(e, ST_TOO_LARGE, "a document of many large leaves");
+}
+
+static struct commit_op *next_op(struct work *w, struct db *db, enum move_what what, uint64_t ver)
+{
+    struct commit_op *op = &w->ops[w->n];
+    struct commit_move *m = &w->moves[w->n];
+
+    ASSERT(w->n < COMPACT_BATCH);
+    w->n++;
+    *m = (struct commit_move){.what = what, .ver = ver};
+    *op = (struct commit_op){.kind = COMMIT_MOVE, .db = db, .move = m};
+    return op;
+}
+
+static enum status add_doc_move(struct work *w, struct db *db, struct slice id, struct slice row,
+                                struct docinfo *d, uint64_t ver, struct err *e)
+{
+    struct commit_op *op;
+
+    buf_clear(&w->bodies);
+    docinfo_hide_old(db, d);
+    for (uint32_t i = 0; i < d->tree.n; i++) {
+        struct revnode *n = &d->tree.nodes[i];
+
+        if (!n->leaf && n->has_body && n->ptr.seg == w->seg)
+            n->has_body = false;
+        if (leaf_is_in(w, d, i) && (w->bodies.n == 0 || w->bodies.n + n->ptr.len < MOVE_BYTES))
+            TRY(carry_leaf(w, n, e));
+    }
+    op = next_op(w, db, MOVE_DOC, ver);
+    op->docid = arena_dup(w->a, id);
+    op->move->row = row;
+    op->move->info = d;
+    op->move->bodies = arena_dup(w->a, buf_slice(&w->bodies));
+    w->bytes += w->bodies.n + row.n;
+    return ST_OK;
+}
+
+/* Makes a move of the document if it needs the segment; *is_in says whether it does. */
+static enum status look_doc(struct work *w, struct db *db, struct slice id, uint64_t ver,
+                            bool *is_in, struct err *e)
+{
+    struct slice row, key = key_db(w->a, db_num(db), KEY_INFO, id);
+    struct docinfo *d = arena_zalloc(w->a, sizeof(*d));
+    enum status st = kv_get(w->s->kv, NULL, key, w->a, &row, e);
+
+    *is_in = false;
+    w->looked++;
+    if (st == ST_NOT_FOUND)
+        return ST_OK;
+    TRY(st);
+    TRY(docinfo_decode(w->a, row, d, e));
+    *is_in = doc_is_in(w, d);
+    if (!*is_in)
+        return ST_OK;
+    w->needed++;
+    return w->counting ? ST_OK : add_doc_move(w, db, id, row, d, ver, e);
+}
+
+/* ---- batches ---- */
+
+/* What changed before its move came through is looked at again; a document that goes on changing
+ * has nothing in the segment soon. */
+static enum status again(struct work *w, struct db *db, struct slice id, struct err *e)
+{
+    bool is_in = true;
+
+    for (int i = 0; i < ROUNDS && is_in; i++) {
+        w->n = 0;
+        TRY(look_doc(w, db, id, 0, &is_in, e));
+        if (!is_in)
+            break;
+        TRY(commit_wait(w->s, w->ops, w->n, e));
+        if (w->ops[0].st == ST_NOT_FOUND)
+            break;
+        if (w->ops[0].st != ST_OK && w->ops[0].st != ST_CONFLICT) {
+            *e = w->ops[0].err;
+            return w->ops[0].st;
+        }
+    }
+    w->n = 0;
+    return ST_OK; /* the last look over the segment tells whether that was enough */
+}
+
+static enum status flush(struct work *w, struct err *e)
+{
+    struct commit_op changed[COMPACT_BATCH];
+    size_t n = 0;
+
+    if (w->n == 0)
+        return ST_OK;
+    TRY(commit_wait(w->s, w->ops, w->n, e));
+    for (size_t i = 0; i < w->n; i++) {
+        const struct commit_op *op = &w->ops[i];
+
+        if (op->st == ST_CONFLICT && op->move->what == MOVE_DOC) {
+            changed[n++] = *op;
+        } else if (op->st != ST_OK && op->st != ST_CONFLICT && op->st != ST_NOT_FOUND) {
+            *e = op->err;
+            return op->st;
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        TRY(again(w, changed[i].db, changed[i].docid, e));
+    if (!w->pace->moved(w->pace->arg, w->bytes))
+        return err_set(e, ST_UNAVAILABLE, "the store closes");
+    w->n = w->bytes = w->looked = 0;
+    arena_reset(w->a);
+    return ST_OK;
+}
+
+static enum status flush_when_full(struct work *w, struct err *e)
+{
+    if (w->n == 0 && w->looked > LOOK_MAX) {
+        arena_reset(w->a);
+        w->looked = 0;
+    }
+    if (w->n == COMPACT_BATCH || w->bytes >= BATCH_BYTES || w->looked > LOOK_MAX)
+        return flush(w, e);
+    return ST_OK;
+}
+
+/* ---- records ---- */
+
+static enum status see_doc(struct work *w, const struct log_record *rec, struct err *e)
+{
+    struct db *db = db_of(w, rec->dbnum);
+    struct rd r = rd_of(rec->body);
+    uint64_t n = rd_varint(&r);
+    struct slice id;
+    bool is_in;
+
+    if (db == NULL)
+        return ST_OK;
+    id = rd_bytes(&r, n > rd_left(&r) ? rd_left(&r) + 1 : (size_t)n);
+    if (r.bad || id.n == 0)
+        return err_set(e, ST_CORRUPT, "document record %llu", (unsigned long long)rec->lsn);
+    return look_doc(w, db, id, rec->ver, &is_in, e);
+}
+
+/* Whether the row is what this record says. */
+static bool local_is_current(const struct log_record *rec, const struct local_record *r,
+                             struct slice row)
+{
+    struct slice json;
+    struct seg_ptr p;
+    struct err e;
+    bool is_inline;
+    uint64_t n;
+
+    if (row.n == 0 || r->deleted)
+        return row.n == 0 && r->deleted;
+    if (local_row_decode(row, &n, &is_inline, &json, &p, &e) != ST_OK || n != r->n)
+        return false;
+    if (is_inline)
+        return slice_eq(json, r->json);
+    return p.seg == rec->seg && p.off == rec->body_off + (uint32_t)(r->json.p - rec->body.p);
+}
+
+static enum status see_local(struct work *w, const struct log_record *rec, struct err *e)
+{
+    struct db *db = db_of(w, rec->dbnum);
+    struct local_record r;
+    struct commit_op *op;
+    struct slice row, key;
+    enum status st;
+
+    if (db == NULL || w->counting)
+        return ST_OK;
+    TRY(local_record_decode(rec->body, &r, e));
+    key = key_db(w->a, rec->dbnum, KEY_LOCAL, r.id);
+    st = kv_get(w->s->kv, NULL, key, w->a, &row, e);
+    if (st == ST_NOT_FOUND)
+        row = SLICE_LIT("");
+    else
+        TRY(st);
+    if (!local_is_current(rec, &r, row) || (r.deleted && w->oldest))
+        return ST_OK;
+    op = next_op(w, db, MOVE_LOCAL, rec->ver);
+    op->docid = arena_dup(w->a, r.id);
+    op->deleted = r.deleted;
+    op->move->row = row;
+    op->move->bodies = arena_dup(w->a, r.json);
+    op->move->local_n = r.n;
+    w->bytes += rec->body.n;
+    return ST_OK;
+}
+
+static enum status see_dbmeta(struct work *w, const struct log_record *rec, struct err *e)
+{
+    struct db *db = rec->dbnum != 0 ? db_of(w, rec->dbnum) : NULL;
+    unsigned char key[4];
+    struct commit_op *op;
+    struct dbmeta m;
+
+    if (w->counting)
+        return ST_OK;
+    TRY(dbmeta_decode(rec->body, &m, e));
+    put_be32(key, rec->dbnum);
+    w->needs_next = w->needs_next || m.op == DBMETA_CREATE || m.op == DBMETA_NEXT;
+    if (db != NULL)
+        map_put(w->states, slice_of(key, sizeof(key)), db);
+    if (m.op != DBMETA_DROP || w->oldest)
+        return ST_OK;
+    op = next_op(w, NULL, MOVE_DROP, rec->ver);
+    op->docid = arena_dup(w->a, m.name);
+    op->move->dbnum = rec->dbnum;
+    return ST_OK;
+}
+
+static enum status see(void *arg, const struct log_record *rec, struct err *e)
+{
+    struct work *w = arg;
+
+    if (w->first_lsn == 0)
+        w->first_lsn = rec->lsn;
+    w->last_lsn = rec->lsn;
+    TRY(flush_when_full(w, e));
+    switch (rec->type) {
+    case LOG_DOC:
+        return see_doc(w, rec, e);
+    case LOG_LOCAL:
+        return see_local(w, rec, e);
+    case LOG_DBMETA:
+        return see_dbmeta(w, rec, e);
+    case LOG_EPOCH:
+    case LOG_PAD:
+    case LOG_GONE: /* a newer one is written before the segment goes */
+        return ST_OK;
+    case LOG_PURGE:
+    case LOG_NODE:
+        break;
+    }
+    return err_set(e, ST_CORRUPT, "a record of kind %d", (int)rec->type);
+}
+
+/* ---- all rows, when the accounts say that there is more ---- */
+
+static enum status look_row(struct work *w, struct slice key, struct slice v, struct err *e)
+{
+    uint32_t dbnum = key.n > 5 ? get_be32(key.p + 1) : 0;
+    struct slice id, json;
+    struct commit_op *op;
+    struct seg_ptr p;
+    bool is_in, is_inline;
+    struct db *db;
+    uint64_t n;
+    char *text;
+
+    if (key.n < 6 || (db = db_of(w, dbnum)) == NULL)
+        return ST_OK;
+    if (key_db_rest(key, dbnum, KEY_INFO, &id))
+        return look_doc(w, db, id, 0, &is_in, e);
+    if (!key_db_rest(key, dbnum, KEY_LOCAL, &id))
+        return ST_OK;
+    TRY(local_row_decode(v, &n, &is_inline, &json, &p, e));
+    if (is_inline || p.seg != w->seg)
+        return ST_OK;
+    w->needed++;
+    if (w->counting)
+        return ST_OK;
+    text = arena_alloc(w->a, p.len);
+    TRY(log_read(w->s->log, &p, text, e));
+    op = next_op(w, db, MOVE_LOCAL, 0);
+    op->docid = arena_dup(w->a, id);
+    op->move->row = arena_dup(w->a, v);
+    op->move->bodies = slice_of(text, p.len);
+    op->move->local_n = n;
+    w->bytes += p.len;
+    return ST_OK;
+}
+
+static enum status sweep(struct work *w, struct err *e)
+{
+    struct kv_iter *it = kv_iter_new(w->s->kv, NULL);
+    struct arena *a = arena_new();
+    struct slice any = key_db(a, 0, KEY_INFO, SLICE_LIT(""));
+    enum status st = ST_OK;
+
+    log_warn("store %s: segment %llu: the accounts name %llu live bytes that its records do not: "
+             "all rows are looked at",
+             w->s->dir, (unsigned long long)w->seg,
+             (unsigned long long)accounts_live(w->s->accounts, w->seg));
+    for (kv_iter_seek(it, slice_of(any.p, any.n - 1)); st == ST_OK && kv_iter_valid(it);
+         kv_iter_next(it)) {
+        st = flush_when_full(w, e);
+        if (st == ST_OK)
+            st = look_row(w, kv_iter_key(it), kv_iter_value(it), e);
+    }
+    if (st == ST_OK)
+        st = kv_iter_error(it, e);
+    kv_iter_free(it);
+    arena_free(a);
+    return st == ST_OK ? flush(w, e) : st;
+}
+
+/* ---- the steps ---- */
+
+static enum status sync(struct work *w, struct err *e)
+{
+    (void)next_op(w, NULL, MOVE_SYNC, 0);
+    return flush(w, e);
+}
+
+struct state_walk {
+    struct work *w;
+    enum status st;
+    struct err *e;
+};
+
+static bool move_state(void *arg, struct slice key, void *db)
+{
+    struct state_walk *x = arg;
+
+    (void)key;
+    x->st = flush_when_full(x->w, x->e);
+    if (x->st == ST_OK)
+        (void)next_op(x->w, db, MOVE_DB, 0);
+    return x->st == ST_OK;
+}
+
+static enum status move_all(struct work *w, struct err *e)
+{
+    struct state_walk x = {w, ST_OK, e};
+
+    TRY(log_scan_seg(w->s->log, w->seg, see, w, e));
+    map_each(w->states, move_state, &x);
+    TRY(x.st);
+    TRY(flush(w, e));
+    if (w->needs_next)
+        (void)next_op(w, NULL, MOVE_NEXT, 0);
+    return flush(w, e);
+}
+
+/* Nothing is left, by the records and by the accounts. */
+static enum status verify(struct work *w, struct err *e)
+{
+    w->counting = true;
+    w->needed = 0;
+    TRY(log_scan_seg(w->s->log, w->seg, see, w, e));
+    if (w->needed != 0)
+        return err_set(e, ST_CONFLICT, "%llu documents of segment %llu keep changing",
+                       (unsigned long long)w->needed, (unsigned long long)w->seg);
+    if (accounts_live(w->s->accounts, w->seg) == 0)
+        return ST_OK;
+    w->counting = false;
+    TRY(sweep(w, e));
+    w->counting = true;
+    w->needed = 0;
+    TRY(sweep(w, e));
+    if (w->needed != 0)
+        return err_set(e, ST_CONFLICT, "documents keep changing");
+    accounts_settle(w->s->accounts, w->seg);
+    return ST_OK;
+}
+
+/* The whole table, with this segment's LSNs, into the log. */
+static enum status tell_gone(struct work *w, struct err *e)
+{
+    struct gone table = {0};
+    struct commit_op *op;
+    struct slice v;
+    struct buf b;
+    enum status st = kv_get(w->s->kv, NULL, key_store(w->a, 'G'), w->a, &v, e);
+
+    if (st == ST_OK)
+        st = gone_decode(v, &table, e);
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        return st;
+    gone_add(&table, w->first_lsn, w->last_lsn);
+    buf_init(&b, LIMIT_RECORD_BYTES);
+    buf_varint(&b, 1);
+    buf_varint(&b, w->seg);
+    gone_encode(&table, &b);
+    op = next_op(w, NULL, MOVE_GONE, 0);
+    op->move->bodies = arena_dup(w->a, buf_slice(&b));
+    st = flush(w, e);
+    buf_free(&b);
+    gone_free(&table);
+    return st;
+}
+
+static enum status run(struct work *w, struct err *e)
+{
+    TRY(sync(w, e));
+    TRY(move_all(w, e));
+    TRY(verify(w, e));
+    if (!maint_barrier_at(w->s, atomic_load(&w->s->applied_lsn)))
+        return err_set(e, ST_UNAVAILABLE, "the store closes");
+    if (w->first_lsn != 0)
+        TRY(tell_gone(w, e));
+    if (!w->pace->wait(w->pace->arg, w->pace->grace_us))
+        return err_set(e, ST_UNAVAILABLE, "the store closes");
+    TRY(log_delete_seg(w->s->log, w->seg, e));
+    atomic_store(&w->s->log_bytes, log_bytes(w->s->log));
+    return ST_OK;
+}
+
+static bool is_oldest(struct store *s, uint64_t seg)
+{
+    struct log_seg_info *v;
+    bool oldest = log_segments(s->log, &v) != 0 && v[0].seg == seg;
+
+    mem_free(v);
+    return oldest;
+}
+
+enum status compact_one(struct store *s, uint64_t seg, const struct compact_pace *pace,
+                        struct err *e)
+{
+    struct work *w = mem_zalloc(sizeof(*w));
+    enum status st;
+
+    w->s = s;
+    w->pace = pace;
+    w->seg = seg;
+    w->oldest = is_oldest(s, seg);
+    w->a = arena_new();
+    w->dbs = map_new();
+    w->states = map_new();
+    buf_init(&w->bodies, (size_t)2 * LIMIT_RECORD_BYTES);
+    atomic_store(&s->victim, seg);
+    st = run(w, e);
+    atomic_store(&s->victim, 0);
+    map_each(w->dbs, release_one, NULL);
+    map_free(w->dbs);
+    map_free(w->states);
+    buf_free(&w->bodies);
+    arena_free(w->a);
+    mem_free(w);
+    return st;
+}
+
+static bool no_pace(void *arg, uint64_t bytes)
+{
+    (void)arg;
+    (void)bytes;
+    return true;
+}
+
+enum status compact_segment(struct store *s, uint64_t seg, struct err *e)
+{
+    const struct compact_pace pace = {.moved = no_pace, .wait = no_pace};
+
+    return compact_one(s, seg, &pace, e);
+}

@@ -1,0 +1,474 @@
+/* tests/unit/test_couch_compact.c: compaction of the log: nothing is lost, old bytes go, an index
+ * made from what is left has the same rows, whatever point a crash hits.
+ */
+#include "unit.h"
+
+#include <sys/wait.h>
+
+#include "couch/account.h"
+#include "couch/changes.h"
+#include "couch/doc_read.h"
+#include "couch/store_priv.h"
+#include "couch_fix.h"
+#include "wal/gone.h"
+
+enum { SEGMENT = 16 << 10 };
+
+static struct fix *small_new(bool in_memory)
+{
+    struct fix *x = mem_zalloc(sizeof(*x));
+
+    snprintf(x->dir, sizeof(x->dir), "/tmp/divan-test-XXXXXX");
+    assert_non_null(mkdtemp(x->dir));
+    x->a = arena_new();
+    if (in_memory)
+        x->segs = seg_mem_new(7);
+    return x;
+}
+
+static void small_open(struct fix *x)
+{
+    struct store_options o = {
+        .dir = x->dir, .segs = x->segs, .segment_bytes = SEGMENT, .no_compaction = true};
+
+    assert_ok(x, store_open(&o, &x->s, &x->e));
+}
+
+static int small_files(void **state)
+{
+    struct fix *x = small_new(false);
+
+    small_open(x);
+    *state = x;
+    return 0;
+}
+
+static int small_memory(void **state)
+{
+    struct fix *x = small_new(true);
+
+    small_open(x);
+    *state = x;
+    return 0;
+}
+
+static void drop_index(struct fix *x)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
+    assert_ok(x, fs_remove_tree(path, &x->e));
+}
+
+/* An edit with a body of n bytes, and maybe an attachment of as many. */
+static struct commit_op fat_op(struct fix *x, struct db *db, const char *id, struct rev parent,
+                               struct rev r, size_t n, bool with_att)
+{
+    struct commit_op op = op_edit(x, db, id, parent, r);
+    char *text = arena_alloc(x->a, n + 16);
+
+    memset(text, 'x', n + 16);
+    memcpy(text, "{\"v\":\"", 6);
+    snprintf(text + 6, 12, "%08u", (unsigned)r.gen);
+    text[14] = 'x';
+    memcpy(text + n, "\"}", 2);
+    op.body.json = slice_of(text, n + 2);
+    if (with_att) {
+        op.body.atts = arena_zalloc(x->a, sizeof(*op.body.atts));
+        op.body.natts = 1;
+        op.body.atts[0] = (struct att){.name = SLICE_LIT("a"),
+                                       .type = SLICE_LIT("text/plain"),
+                                       .revpos = 1,
+                                       .len = n,
+                                       .stored_len = n,
+                                       .data = slice_of(text, n)};
+    }
+    return op;
+}
+
+static void fat_put(struct fix *x, struct db *db, const char *id, uint32_t gen, size_t n, bool att)
+{
+    struct commit_op op = fat_op(x, db, id, gen > 1 ? rev_n(x, gen - 1, gen - 1) : (struct rev){0},
+                                 rev_n(x, gen, gen), n, att);
+
+    assert_ok(x, run1(x, &op));
+}
+
+/* Compacts every sealed segment that is less live than u says; returns how many. */
+static unsigned compact_below(struct fix *x, double u)
+{
+    struct log_seg_info *v;
+    size_t n = log_segments(store_log(x->s), &v);
+    unsigned done = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!v[i].sealed || (double)accounts_live(x->s->accounts, v[i].seg) >= u * (double)v[i].len)
+            continue;
+        assert_ok(x, compact_segment(x->s, v[i].seg, &x->e));
+        assert_false(log_has_seg(store_log(x->s), v[i].seg));
+        done++;
+    }
+    mem_free(v);
+    return done;
+}
+
+static void wait_sealed(struct fix *x)
+{
+    struct log_seg_info *v;
+    bool open = true;
+
+    while (open) {
+        size_t n = log_segments(store_log(x->s), &v);
+
+        open = false;
+        for (size_t i = 0; i + 1 < n; i++)
+            open = open || !v[i].sealed;
+        mem_free(v);
+    }
+}
+
+static void wait_dropped(struct fix *x)
+{
+    while (count_marks(x) != 0)
+        usleep(1000);
+}
+
+/* Rows 02 as they are. */
+static struct slice dump_accounts(struct fix *x)
+{
+    struct kv_iter *it = kv_iter_new(store_kv(x->s), NULL);
+    struct buf b;
+    struct slice out;
+
+    buf_init(&b, 1 << 20);
+    for (kv_iter_seek(it, slice_of("\x02", 1)); kv_iter_valid(it) && kv_iter_key(it).p[0] == 2;
+         kv_iter_next(it)) {
+        buf_add(&b, kv_iter_key(it));
+        buf_add(&b, kv_iter_value(it));
+    }
+    kv_iter_free(it);
+    out = arena_dup(x->a, buf_slice(&b));
+    buf_free(&b);
+    return out;
+}
+
+/* The same rows when the index is made again from what is left of the log. */
+static void assert_rebuilds(struct fix *x)
+{
+    struct slice before, accounts, after;
+
+    wait_dropped(x);
+    store_close(x->s);
+    small_open(x);
+    before = dump_rows(x);
+    accounts = dump_accounts(x);
+    store_close(x->s);
+    drop_index(x);
+    small_open(x);
+    wait_dropped(x);
+    after = dump_rows(x);
+    if (!slice_eq(before, after))
+        print_error("%zu bytes of rows before, %zu after\n", before.n, after.n);
+    assert_true(slice_eq(before, after));
+    store_close(x->s); /* writes what the drop changed */
+    small_open(x);
+    assert_true(slice_eq(accounts, dump_accounts(x)));
+}
+
+static void read_fat(struct fix *x, struct db *db, const char *id, uint32_t gen, size_t n, bool att)
+{
+    struct docinfo d;
+    struct doc_body b = {0};
+    struct buf data;
+    int node;
+
+    assert_ok(x, doc_find(db, slice_str(id), SLICE_LIT(""), x->a, &d, &node, &x->e));
+    assert_int_equal(d.tree.nodes[node].rev.gen, gen);
+    assert_ok(x, doc_load_body(db, &d.tree.nodes[node].ptr, x->a, &b, &x->e));
+    assert_int_equal(b.json.n, n + 2);
+    assert_int_equal(b.natts, att ? 1 : 0);
+    if (!att)
+        return;
+    buf_init(&data, 1 << 20);
+    assert_ok(x, doc_att_data(db, &b.atts[0], &data, &x->e));
+    assert_int_equal(data.n, n);
+    buf_free(&data);
+}
+
+/* A document whose attachment is another one's bytes, as COPY makes it: no record of it lies where
+ * they lie. */
+static void copy_att(struct fix *x, struct db *db, const char *from, const char *to)
+{
+    struct commit_op op = fat_op(x, db, to, (struct rev){0}, rev_n(x, 1, 1), 300, false);
+    struct doc_body b = {0};
+    struct docinfo d;
+
+    assert_ok(x, read_info(x, db, from, &d));
+    assert_ok(x, doc_load_body(db, &d.winner_ptr, x->a, &b, &x->e));
+    op.body.atts = b.atts;
+    op.body.natts = b.natts;
+    assert_ok(x, run1(x, &op));
+}
+
+/* Documents, some with attachments, conflicts and deletions, locals, databases come and gone. */
+static struct db *fill(struct fix *x)
+{
+    struct db *db = make_db(x, "db"), *gone = make_db(x, "gone"), *empty = make_db(x, "empty");
+    char id[16];
+
+    for (uint32_t gen = 1; gen <= 6; gen++)
+        for (int i = 0; i < 20; i++) {
+            snprintf(id, sizeof(id), "d%02d", i);
+            if (gen <= 1 + (uint32_t)i % 6)
+                fat_put(x, db, id, gen, 300, i % 4 == 0);
+        }
+    for (int i = 0; i < 20; i++) {
+        struct rev path[2] = {rev_n(x, 2, 1000 + (uint64_t)i), rev_n(x, 1, 1)};
+        struct commit_op op;
+
+        snprintf(id, sizeof(id), "d%02d", i);
+        op = op_path(x, db, id, path, 2);
+        if (i % 5 == 0)
+            assert_ok(x, run1(x, &op));
+    }
+    assert_ok(x, del(x, db, "d05", rev_n(x, 6, 6), rev_n(x, 7, 7)));
+    for (int i = 0; i < 40; i++) {
+        struct commit_op op = {.kind = COMMIT_LOCAL,
+                               .db = db,
+                               .docid = i % 2 != 0 ? SLICE_LIT("small") : SLICE_LIT("large"),
+                               .local_rev = {0, false, SLICE_LIT("7")}};
+
+        op.body.json =
+            i % 2 != 0 ? SLICE_LIT("{}")
+                       : fat_op(x, db, "x", (struct rev){0}, rev_n(x, 1, 1), 5000, false).body.json;
+        op.deleted = i == 39;
+        assert_ok(x, run1(x, &op));
+        fat_put(x, gone, "g", (uint32_t)i + 1, 400, false);
+    }
+    assert_ok(x, drop_db(x, gone));
+    db_release(gone);
+    wait_dropped(x);
+    gone = make_db(x, "gone"); /* the name again */
+    fat_put(x, gone, "h", 1, 100, false);
+    db_release(gone);
+    for (uint32_t gen = 1; gen <= 60; gen++)
+        fat_put(x, db, "hot", gen, 300, gen == 1);
+    copy_att(x, db, "d04", "copy");
+    db_release(empty);
+    wait_sealed(x);
+    return db;
+}
+
+static void compaction_keeps_what_is_live_and_the_rest_goes(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = fill(x);
+    uint64_t before = log_bytes(store_log(x->s)), seq = db_update_seq(db);
+    struct docinfo was, is;
+
+    assert_ok(x, read_info(x, db, "hot", &was));
+    assert_true(compact_below(x, 2.0) > 3);
+    assert_true(log_bytes(store_log(x->s)) < before / 2);
+    assert_int_equal(db_update_seq(db), seq);
+    assert_ok(x, read_info(x, db, "hot", &is));
+    assert_int_equal(is.seq, was.seq);
+    read_fat(x, db, "hot", 60, 300, false);
+    read_fat(x, db, "d04", 5, 300, true);
+    read_fat(x, db, "copy", 1, 300, true);
+    read_fat(x, db, "d17", 6, 300, false);
+    db_release(db);
+    assert_check_clean(x);
+    store_close(x->s);
+    small_open(x);
+    assert_rebuilds(x);
+    /* once more, now that most is moved already, and the oldest segments go */
+    wait_sealed(x);
+    assert_true(compact_below(x, 2.0) >= 1);
+    assert_rebuilds(x);
+    assert_check_clean(x);
+    db = open_db(x, "db");
+    read_fat(x, db, "d04", 5, 300, true);
+    read_fat(x, db, "copy", 1, 300, true);
+    db_release(db);
+}
+
+/* Any subset of segments may be the ones that go. */
+static void any_order_of_victims_rebuilds(void **state)
+{
+    struct fix *x = *state;
+    uint64_t rnd = 11;
+
+    db_release(fill(x));
+    for (int round = 0; round < 12; round++) {
+        struct log_seg_info *v;
+        size_t n = log_segments(store_log(x->s), &v);
+        size_t i = unit_random(&rnd) % n;
+        struct db *db = open_db(x, "db");
+
+        if (v[i].sealed)
+            assert_ok(x, compact_segment(x->s, v[i].seg, &x->e));
+        mem_free(v);
+        fat_put(x, db, "hot", 61 + (uint32_t)round, 300, false);
+        db_release(db);
+        assert_rebuilds(x);
+    }
+}
+
+static void old_revisions_go_with_compact(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct commit_op op = {.kind = COMMIT_DB_PROPS, .db = db, .compact = true};
+    struct docinfo d;
+    struct rev old;
+    int node;
+
+    for (uint32_t gen = 1; gen <= 5; gen++)
+        fat_put(x, db, "a", gen, 100, false);
+    old = rev_n(x, 3, 3);
+    assert_ok(x, doc_find(db, SLICE_LIT("a"), rev_text(x->a, &old), x->a, &d, &node, &x->e));
+    op.docid = db_name(db);
+    assert_ok(x, run1(x, &op));
+    assert_st(x, doc_find(db, SLICE_LIT("a"), rev_text(x->a, &old), x->a, &d, &node, &x->e),
+              ST_NOT_FOUND);
+    /* what was a leaf then can be read after the next update, and so on */
+    fat_put(x, db, "a", 6, 100, false);
+    old = rev_n(x, 5, 5);
+    assert_ok(x, doc_find(db, SLICE_LIT("a"), rev_text(x->a, &old), x->a, &d, &node, &x->e));
+    old = rev_n(x, 4, 4);
+    assert_st(x, doc_find(db, SLICE_LIT("a"), rev_text(x->a, &old), x->a, &d, &node, &x->e),
+              ST_NOT_FOUND);
+    db_release(db);
+    assert_rebuilds(x);
+    db = open_db(x, "db");
+    assert_st(x, doc_find(db, SLICE_LIT("a"), rev_text(x->a, &old), x->a, &d, &node, &x->e),
+              ST_NOT_FOUND);
+    db_release(db);
+}
+
+static void a_missing_segment_that_was_not_compacted_is_damage(void **state)
+{
+    struct fix *x = *state;
+    struct log_seg_info *v;
+    char path[160];
+    size_t n;
+
+    db_release(fill(x));
+    n = log_segments(store_log(x->s), &v);
+    assert_true(n > 4);
+    assert_ok(x, compact_segment(x->s, v[1].seg, &x->e));
+    store_close(x->s);
+    x->s = NULL;
+    snprintf(path, sizeof(path), "%s/0/log/%016llx.seg", x->dir, (unsigned long long)v[2].seg);
+    mem_free(v);
+    assert_int_equal(unlink(path), 0);
+    drop_index(x);
+    struct store_options o = {.dir = x->dir, .segment_bytes = SEGMENT, .no_compaction = true};
+    assert_int_equal(store_open(&o, &x->s, &x->e), ST_CORRUPT);
+    assert_non_null(strstr(x->e.reason, "LSN"));
+    x->s = NULL;
+}
+
+/* Killed while it compacts and writes: everything acknowledged is there, and rebuilds. */
+static void kills_lose_nothing(void **state)
+{
+    struct fix *x = *state;
+    uint64_t rnd = 5;
+    uint32_t acked = 60;
+
+    db_release(fill(x));
+    store_close(x->s);
+    for (int round = 0; round < 12; round++) {
+        int pipes[2];
+        uint32_t got = 0, gen;
+        pid_t pid;
+
+        assert_int_equal(pipe(pipes), 0);
+        pid = fork();
+        if (pid == 0) {
+            struct db *db;
+
+            small_open(x);
+            db = open_db(x, "db");
+            for (gen = acked + 1;; gen++) {
+                struct log_seg_info *v;
+                size_t n = log_segments(store_log(x->s), &v);
+                size_t i = unit_random(&rnd) % n;
+
+                fat_put(x, db, "hot", gen, 300, false);
+                if (write(pipes[1], &gen, sizeof(gen)) != sizeof(gen))
+                    _exit(1);
+                if (v[i].sealed && compact_segment(x->s, v[i].seg, &x->e) != ST_OK)
+                    _exit(2);
+                mem_free(v);
+            }
+        }
+        close(pipes[1]);
+        usleep((useconds_t)(20000 + unit_random(&rnd) % 150000));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        while (read(pipes[0], &gen, sizeof(gen)) == sizeof(gen))
+            got = gen;
+        close(pipes[0]);
+        small_open(x);
+        struct db *db = open_db(x, "db");
+        struct docinfo d;
+
+        assert_ok(x, read_info(x, db, "hot", &d));
+        acked = got > acked ? got : acked;
+        gen = d.tree.nodes[revtree_winner(&d.tree)].rev.gen;
+        assert_true(gen >= acked && gen <= acked + 1);
+        acked = gen;
+        read_fat(x, db, "hot", acked, 300, false);
+        read_fat(x, db, "d04", 5, 300, true);
+        read_fat(x, db, "copy", 1, 300, true);
+        db_release(db);
+        if (round % 3 == 0)
+            assert_rebuilds(x);
+        store_close(x->s);
+    }
+    small_open(x);
+    assert_check_clean(x);
+}
+
+static void tables_of_gone_lsns(void **state)
+{
+    struct gone g = {0}, h;
+    struct err e;
+    struct buf b;
+
+    (void)state;
+    gone_add(&g, 10, 19);
+    gone_add(&g, 30, 39);
+    assert_int_equal(g.n, 2);
+    gone_add(&g, 20, 29);
+    assert_int_equal(g.n, 1);
+    gone_add(&g, 1, 3);
+    assert_true(gone_covers(&g, 10, 39) && gone_covers(&g, 2, 3));
+    assert_false(gone_covers(&g, 3, 10) || gone_covers(&g, 39, 40));
+    buf_init(&b, 1000);
+    gone_encode(&g, &b);
+    assert_int_equal(gone_decode(buf_slice(&b), &h, &e), ST_OK);
+    assert_int_equal(h.n, 2);
+    gone_free(&h);
+    for (size_t n = 0; n < b.n; n++)
+        assert_int_equal(gone_decode(slice_of(b.p, n), &h, &e), ST_CORRUPT);
+    gone_free(&g);
+    buf_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_of_gone_lsns),
+        cmocka_unit_test_setup_teardown(compaction_keeps_what_is_live_and_the_rest_goes,
+                                        small_files, fix_end),
+        cmocka_unit_test_setup_teardown(any_order_of_victims_rebuilds, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(old_revisions_go_with_compact, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(a_missing_segment_that_was_not_compacted_is_damage,
+                                        small_files, fix_end),
+        cmocka_unit_test_setup_teardown(kills_lose_nothing, small_files, fix_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
