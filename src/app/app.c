@@ -27,18 +27,33 @@ static enum status add_admins(struct auth *auth, const struct config *cfg, struc
     return ST_OK;
 }
 
+/* The secret lies beside the store: cookies outlive a restart and nobody else can make them. */
+static enum status attach_auth(struct app *app, const struct config *cfg, struct err *e)
+{
+    char file[4096];
+    int n = snprintf(file, sizeof(file), "%s/secret", cfg->data);
+
+    if (n < 0 || (size_t)n >= sizeof(file))
+        return err_set(e, ST_BAD_REQUEST, "the name of the data directory is too long");
+    if (cfg->web.cors && cfg->web.cors_credentials && cfg->web.cors_origins.n != 0 &&
+        memchr(cfg->web.cors_origins.p, '*', cfg->web.cors_origins.n) != NULL)
+        log_warn("cors: credentials go to origins that are named, not to those that * lets in");
+    return auth_attach(app->auth, app->store, file, e);
+}
+
 static enum status start_layers(struct app *app, const struct config *cfg, struct err *e)
 {
     struct vectors_options vo = {.target_recall = cfg->target_recall};
     struct store_options so = {.dir = cfg->data};
     struct http_options ho = {.bind = cfg->bind, .port = (uint16_t)cfg->port};
 
-    TRY(add_admins(app->auth, cfg, e));
     TRY(fs_mkdirs(cfg->data, e));
     TRY(store_open(&so, &app->store, e));
+    TRY(attach_auth(app, cfg, e));
+    TRY(add_admins(app->auth, cfg, e));
     TRY(vectors_open(app->store, &vo, &app->vectors, e));
     app->repl = repl_new(app->store);
-    ho.services = (struct services){app->store, app->vectors, app->repl, app->auth};
+    ho.services = (struct services){app->store, app->vectors, app->repl, app->auth, cfg->web};
     return http_start(&ho, &app->http, e);
 }
 
@@ -49,7 +64,7 @@ enum status app_start(struct app **out, const struct config *cfg, struct err *e)
 
     *out = app;
     log_set_level((enum log_level)cfg->log_level);
-    app->auth = auth_new();
+    app->auth = auth_new(&cfg->auth);
     st = start_layers(app, cfg, e);
     if (st == ST_OK)
         log_info("Divan serves http://%s:%u/ from %s", cfg->bind, cfg->port, cfg->data);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "app/config_auth.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -85,6 +86,8 @@ static enum status set_level(struct config *c, struct slice v, struct err *e)
 static enum status set_option(struct config *c, struct slice section, struct slice key,
                               struct slice value, struct err *e)
 {
+    bool known;
+
     if (slice_eq(section, SLICE_LIT("admins")))
         return add_admin(c, key, value, e);
     if (slice_eq(section, SLICE_LIT("chttpd")) && slice_eq(key, SLICE_LIT("port")))
@@ -97,8 +100,10 @@ static enum status set_option(struct config *c, struct slice section, struct sli
         return set_recall(c, value, e);
     if (slice_eq(section, SLICE_LIT("log")) && slice_eq(key, SLICE_LIT("level")))
         return set_level(c, value, e);
-    log_warn("configuration: [%.*s] %.*s is not known here and ignored", (int)section.n, section.p,
-             (int)key.n, key.p);
+    TRY(config_auth_set(c, section, arena_cstr(c->arena, key), value, &known, e));
+    if (!known)
+        log_warn("configuration: [%.*s] %.*s is not known here and ignored", (int)section.n,
+                 section.p, (int)key.n, key.p);
     return ST_OK;
 }
 
@@ -234,6 +239,7 @@ enum status config_load(struct config *cfg, int argc, char **argv, struct err *e
 
     *cfg = (struct config){.arena = arena_new(), .bind = "127.0.0.1", .port = 5984};
     cfg->log_level = LOG_INFO_;
+    config_auth_default(cfg);
     if (strcmp(cmd, "serve") == 0)
         return load_serve(cfg, &a, e);
     if (strcmp(cmd, "check") == 0) {

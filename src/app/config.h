@@ -2,8 +2,10 @@
  * uses CouchDB's section and key names where CouchDB has them. */
 #ifndef APP_CONFIG_H
 #define APP_CONFIG_H
+#include "auth/auth.h"
 #include "base/arena.h"
 #include "base/status.h"
+#include "http/http.h"
 
 enum command { CMD_SERVE, CMD_CHECK, CMD_VERSION, CMD_HELP };
 enum { CONFIG_ADMINS_MAX = 16 };
@@ -19,8 +21,10 @@ struct config {
     unsigned port;                                 /* [chttpd] port, 5984 */
     struct config_admin admins[CONFIG_ADMINS_MAX]; /* [admins], and --admin-user */
     unsigned nadmins;
-    double target_recall; /* [vector] target_recall */
-    unsigned log_level;   /* [log] level: error warning info debug */
+    double target_recall;     /* [vector] target_recall */
+    struct auth_options auth; /* [chttpd_auth], [chttpd_auth_lockout], [jwt_keys], [jwt_auth] */
+    struct web_options web;   /* [chttpd], [cors] */
+    unsigned log_level;       /* [log] level: error warning info debug */
 };
 /* ST_BAD_REQUEST: what is wrong with the command line or the file, in words for the user. */
 enum status config_load(struct config *cfg, int argc, char **argv, struct err *e) MUST_CHECK;

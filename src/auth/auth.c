@@ -1,57 +1,50 @@
-/* auth/auth.c: admins and Basic authentication (security notes C1).
+/* auth/auth.c: who a request's sender is: server admins, the server's secret, and the ways to show
+ * who one is, in CouchDB's order (security notes C1).
  *
- * A verified name and password is remembered for VERIFIED_US under an HMAC with a key of this
- * process: the password itself is not kept, and a hash of 600,000 rounds is paid once and not per
- * request. At most HASHES_AT_ONCE hashes run at a time: guessing costs the guesser, not the server.
- */
+ * A stored hash costs 100 ms, so nobody computes one where other requests would wait: auth_check
+ * says needs_hash first and is called again on a thread that may. */
 #include "auth/auth.h"
 
+#include "auth/auth_priv.h"
 #include "base/alloc.h"
 #include "base/digest.h"
-#include "base/map.h"
-#include "base/mutex.h"
+#include "base/fs.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "base/time.h"
 
-enum {
-    ITERATIONS = 600000,
-    ITERATIONS_MAX = 2000000,
-    VERIFIED_US = 600000000,
-    VERIFIED_MAX = 10000,
-    HASHES_AT_ONCE = 2,
-    HASHES_WAITING_MAX = 32,
-    SALT_BYTES = 16,
-    KEY_MAX = 64
-};
+void auth_options_default(struct auth_options *o)
+{
+    *o = (struct auth_options){.iterations = PASSWORD_ITERATIONS,
+                               .timeout_s = 600,
+                               .persistent = true,
+                               .same_site = SLICE_LIT("lax"),
+                               .lockout = true,
+                               .lockout_after = 5,
+                               .lockout_s = 300,
+                               .roles_name = SLICE_LIT("_couchdb.roles")};
+}
 
-struct admin {
-    char prf[8];
-    char *salt; /* as text: CouchDB hashes the hex digits */
-    unsigned iterations;
-    unsigned char key[KEY_MAX];
-    size_t key_len;
-};
-struct verified {
-    uint64_t until_us;
-};
-struct auth {
-    struct map *admins;
-    unsigned char secret[32];
-    struct mutex lock; /* RANK_LEAF: verified, hashing, waiting */
-    struct cond hashed;
-    struct map *verified; /* HMAC -> struct verified */
-    unsigned hashing, waiting;
-};
+static void random_secret(struct auth *a)
+{
+    unsigned char raw[32];
 
-struct auth *auth_new(void)
+    random_bytes(raw, sizeof(raw));
+    hex_encode(raw, sizeof(raw), a->secret);
+}
+
+struct auth *auth_new(const struct auth_options *opt)
 {
     struct auth *a = mem_zalloc(sizeof(*a));
 
+    if (opt != NULL)
+        a->opt = *opt;
+    else
+        auth_options_default(&a->opt);
     a->admins = map_new();
-    a->verified = map_new();
-    mutex_init(&a->lock, RANK_LEAF);
-    cond_init(&a->hashed);
-    random_bytes(a->secret, sizeof(a->secret));
+    a->cache = cache_new();
+    random_secret(a);
+    a->secret_text = a->opt.secret.n != 0 ? a->opt.secret : slice_str(a->secret);
     return a;
 }
 
@@ -60,15 +53,8 @@ static bool free_admin(void *arg, struct slice key, void *value)
     struct admin *ad = value;
 
     (void)arg, (void)key;
-    mem_free(ad->salt);
+    mem_free(ad->text);
     mem_free(ad);
-    return true;
-}
-
-static bool free_value(void *arg, struct slice key, void *value)
-{
-    (void)arg, (void)key;
-    mem_free(value);
     return true;
 }
 
@@ -77,83 +63,67 @@ void auth_free(struct auth *a)
     if (a == NULL)
         return;
     map_each(a->admins, free_admin, NULL);
-    map_each(a->verified, free_value, NULL);
     map_free(a->admins);
-    map_free(a->verified);
-    cond_fini(&a->hashed);
-    mutex_fini(&a->lock);
+    cache_free(a->cache);
     mem_free(a);
 }
 
-/* ---- stored forms ---- */
-
-static enum status bad_hash(struct slice name, struct err *e)
+static enum status read_secret(struct auth *a, const char *file, struct err *e)
 {
-    return err_set(e, ST_BAD_REQUEST, "the stored password of admin \"%.*s\" is malformed",
-                   (int)name.n, name.p);
+    struct buf b;
+    enum status st;
+
+    buf_init(&b, 4096);
+    st = fs_read_file(file, &b, e);
+    if (st == ST_OK && b.n < 64)
+        st = err_set(e, ST_BAD_REQUEST, "%s does not hold a secret", file);
+    if (st == ST_OK)
+        memcpy(a->secret, b.p, 64);
+    buf_free(&b);
+    return st;
 }
 
-static struct slice cut_comma(struct slice *rest)
+enum status auth_attach(struct auth *a, struct store *s, const char *secret_file, struct err *e)
 {
-    const char *at = rest->n != 0 ? memchr(rest->p, ',', rest->n) : NULL;
-    struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
+    char line[66];
 
-    *rest = at != NULL ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(NULL, 0);
-    return head;
+    a->store = s;
+    if (fs_exists(secret_file))
+        return read_secret(a, secret_file, e);
+    memcpy(line, a->secret, 64);
+    line[64] = '\n';
+    return fs_write_atomic(secret_file, slice_of(line, 65), e); /* 0600 */
 }
 
-/* "<dk hex>,<salt>,<iterations>" behind the prefix that names the function. */
-static enum status read_hash(struct admin *ad, struct slice name, struct slice rest, struct err *e)
-{
-    struct slice dk = cut_comma(&rest), salt = cut_comma(&rest);
-    uint64_t iterations;
+/* ---- admins ---- */
 
-    if (dk.n < 40 || dk.n > (size_t)2 * KEY_MAX || !hex_decode(dk, ad->key) || salt.n == 0 ||
-        !parse_u64(rest, &iterations) || iterations < 1 || iterations > ITERATIONS_MAX)
-        return bad_hash(name, e);
-    ad->key_len = dk.n / 2;
-    ad->salt = mem_dup(salt.p, salt.n);
-    ad->iterations = (unsigned)iterations;
-    return ST_OK;
+/* The salt of a clear password is the same at every start, and another one for another password. */
+static void hash_clear(struct auth *a, struct admin *ad, struct slice name, struct slice password)
+{
+    unsigned char mac[32], inner[32];
+
+    hmac_sha256(slice_str(a->secret), password, inner);
+    hmac_sha256(slice_of(inner, sizeof(inner)), name, mac);
+    ad->text = mem_zalloc(2 * PASSWORD_SALT_BYTES + 1);
+    hex_encode(mac, PASSWORD_SALT_BYTES, ad->text);
+    password_make(&ad->password, password, slice_str(ad->text), a->opt.iterations);
 }
 
-static void make_hash(struct admin *ad, struct slice password)
+static enum status set_password(struct auth *a, struct admin *ad, struct slice name,
+                                struct slice password, struct err *e)
 {
-    unsigned char raw[SALT_BYTES];
+    bool malformed;
+    struct slice copy;
 
-    random_bytes(raw, sizeof(raw));
-    ad->salt = mem_zalloc(2 * SALT_BYTES + 1);
-    hex_encode(raw, sizeof(raw), ad->salt);
-    ad->iterations = ITERATIONS;
-    ad->key_len = 32;
-    memcpy(ad->prf, "sha256", 7);
-    (void)pbkdf2(ad->prf, password, slice_str(ad->salt), ad->iterations, ad->key, ad->key_len);
-}
-
-/* "-pbkdf2:sha256-..", "-pbkdf2-.." (SHA-1) or clear text. Another scheme of CouchDB's is refused:
- * taken as clear text its hash would become the password. */
-static enum status set_password(struct admin *ad, struct slice name, struct slice password,
-                                struct err *e)
-{
-    static const struct {
-        const char *prefix, *prf;
-    } schemes[] = {{"-pbkdf2:sha256-", "sha256"},
-                   {"-pbkdf2:sha512-", "sha512"},
-                   {"-pbkdf2:sha-", "sha"},
-                   {"-pbkdf2-", "sha"}};
-
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        struct slice prefix = slice_str(schemes[i].prefix);
-
-        if (!slice_starts(password, prefix))
-            continue;
-        memcpy(ad->prf, schemes[i].prf, strlen(schemes[i].prf) + 1);
-        return read_hash(ad, name, slice_of(password.p + prefix.n, password.n - prefix.n), e);
-    }
-    if (slice_starts(password, SLICE_LIT("-pbkdf2")) ||
-        slice_starts(password, SLICE_LIT("-hashed-")))
-        return bad_hash(name, e);
-    make_hash(ad, password);
+    ad->text = mem_dup(password.p, password.n);
+    copy = slice_of(ad->text, password.n);
+    if (password_parse_admin(copy, &ad->password, &malformed))
+        return ST_OK;
+    if (malformed)
+        return err_set(e, ST_BAD_REQUEST, "the stored password of admin \"%.*s\" is malformed",
+                       (int)name.n, name.p);
+    mem_free(ad->text);
+    hash_clear(a, ad, name, password);
     return ST_OK;
 }
 
@@ -169,7 +139,7 @@ enum status auth_add_admin(struct auth *a, struct slice name, struct slice passw
         return err_set(e, ST_BAD_REQUEST, "the password of admin \"%.*s\" is empty", (int)name.n,
                        name.p);
     ad = mem_zalloc(sizeof(*ad));
-    st = set_password(ad, name, password, e);
+    st = set_password(a, ad, name, password, e);
     if (st == ST_OK)
         ad = map_put(a->admins, name, ad);
     if (ad != NULL)
@@ -182,113 +152,158 @@ bool auth_has_admin(const struct auth *a)
     return map_count(a->admins) != 0;
 }
 
-/* ---- checking ---- */
+/* ---- passwords ---- */
 
-static bool was_verified(struct auth *a, struct slice mac)
-{
-    struct verified *v;
-    bool ok;
-
-    mutex_lock(&a->lock);
-    v = map_get(a->verified, mac);
-    ok = v != NULL && time_mono_us() < v->until_us;
-    mutex_unlock(&a->lock);
-    return ok;
-}
-
-static void remember_verified(struct auth *a, struct slice mac)
-{
-    struct verified *v = mem_zalloc(sizeof(*v));
-
-    v->until_us = time_mono_us() + (uint64_t)VERIFIED_US;
-    mutex_lock(&a->lock);
-    if (map_count(a->verified) >= VERIFIED_MAX) {
-        map_each(a->verified, free_value, NULL);
-        map_free(a->verified);
-        a->verified = map_new();
-    }
-    mem_free(map_put(a->verified, mac, v));
-    mutex_unlock(&a->lock);
-}
-
-static bool take_hash_slot(struct auth *a)
+static enum status compute(struct auth *a, const struct attempt *t, struct err *e)
 {
     bool ok;
 
-    mutex_lock(&a->lock);
-    ok = a->waiting < HASHES_WAITING_MAX;
-    if (ok) {
-        a->waiting++;
-        while (a->hashing >= HASHES_AT_ONCE)
-            cond_wait(&a->hashed, &a->lock);
-        a->waiting--;
-        a->hashing++;
-    }
-    mutex_unlock(&a->lock);
-    return ok;
-}
-
-static void leave_hash_slot(struct auth *a)
-{
-    mutex_lock(&a->lock);
-    a->hashing--;
-    cond_signal(&a->hashed);
-    mutex_unlock(&a->lock);
-}
-
-/* An unknown name costs what a wrong password costs: no timing tells which it was. */
-static bool hash_matches(const struct admin *ad, struct slice password)
-{
-    static const struct admin nobody = {.prf = "sha256", .iterations = ITERATIONS, .key_len = 32};
-    const struct admin *h = ad != NULL ? ad : &nobody;
-    struct slice salt = h->salt != NULL ? slice_str(h->salt) : SLICE_LIT("none");
-    unsigned char key[KEY_MAX];
-
-    return pbkdf2(h->prf, password, salt, h->iterations, key, h->key_len) &&
-           secret_eq(key, h->key, h->key_len) && ad != NULL;
-}
-
-static enum status check_password(struct auth *a, struct slice pair, struct slice name,
-                                  struct slice password, struct err *e)
-{
-    unsigned char mac[32];
-    bool ok;
-
-    hmac_sha256(slice_of(a->secret, sizeof(a->secret)), pair, mac);
-    if (was_verified(a, slice_of(mac, sizeof(mac))))
-        return ST_OK;
-    if (!take_hash_slot(a))
+    if (!cache_hash_begin(a->cache))
         return err_set(e, ST_UNAVAILABLE, "too many logins at once");
-    ok = hash_matches(map_get(a->admins, name), password);
-    leave_hash_slot(a);
-    if (!ok)
+    ok = password_matches(t->password, t->text);
+    cache_hash_end(a->cache);
+    if (!ok) {
+        cache_failed(a->cache, t, a->opt.lockout_s);
         return err_set(e, ST_UNAUTHORIZED, "Name or password is incorrect.");
-    remember_verified(a, slice_of(mac, sizeof(mac)));
+    }
+    cache_remember(a->cache, t);
     return ST_OK;
 }
 
-enum status auth_check(struct auth *a, struct slice authorization, struct arena *arena,
-                       struct auth_user *out, struct err *e)
+struct login {
+    struct attempt t;
+    struct account acc;
+    bool may_hash;
+};
+
+/* The lock comes first: a locked guesser must not learn from the cache what is right. */
+static enum status check_password(struct auth *a, struct login *l, struct arena *arena,
+                                  struct auth_user *out, struct err *e)
 {
-    struct slice text, pair;
+    struct attempt *t = &l->t;
+
+    TRY(account_find(a, t->name, arena, &l->acc, e));
+    t->password = l->acc.has_password ? &l->acc.password : NULL;
+    if (a->opt.lockout && cache_locked(a->cache, t, a->opt.lockout_after))
+        return err_set(e, ST_FORBIDDEN,
+                       "Account is temporarily locked due to multiple authentication failures");
+    if (!cache_was_verified(a->cache, t)) {
+        if (!l->may_hash) {
+            out->needs_hash = true;
+            return ST_OK;
+        }
+        TRY(compute(a, t, e));
+    }
+    cache_succeeded(a->cache, t);
+    account_to_user(&l->acc, t->name, "default", out);
+    return ST_OK;
+}
+
+static enum status check_basic(struct auth *a, const struct auth_request *rq, struct arena *arena,
+                               struct auth_user *out, struct err *e)
+{
+    struct slice h = rq->authorization, text;
+    struct login l = {.t = {.peer = rq->peer}, .may_hash = rq->may_hash};
     const char *colon;
     char *plain;
     size_t n;
 
-    *out = (struct auth_user){0};
-    if (authorization.n < 6 || !slice_ieq(slice_of(authorization.p, 6), SLICE_LIT("Basic ")))
+    if (h.n < 6 || !slice_ieq(slice_of(h.p, 6), SLICE_LIT("Basic ")))
         return ST_OK; /* no credentials, or a scheme that we do not know: ignored (A.2) */
-    text = slice_trim(slice_of(authorization.p + 6, authorization.n - 6));
+    text = slice_trim(slice_of(h.p + 6, h.n - 6));
     plain = arena_alloc(arena, text.n + 4);
     if (!base64_decode(text, plain, &n))
         return err_set(e, ST_BAD_REQUEST, "Authorization header has invalid base64 value");
     colon = memchr(plain, ':', n);
     if (colon == NULL)
         return err_set(e, ST_BAD_REQUEST, "Authorization header has no colon");
-    pair = slice_of(plain, n);
-    out->name = slice_of(plain, (size_t)(colon - plain));
-    TRY(check_password(a, pair, out->name, slice_of(colon + 1, n - out->name.n - 1), e));
-    out->admin = true; /* only server admins have passwords so far */
-    out->by = "default";
+    if (slice_eq(slice_of(plain, n), SLICE_LIT("_:_")))
+        return ST_OK; /* how a browser is made to forget */
+    l.t.name = slice_of(plain, (size_t)(colon - plain));
+    l.t.text = slice_of(colon + 1, n - l.t.name.n - 1);
+    return check_password(a, &l, arena, out, e);
+}
+
+/* ---- sessions ---- */
+
+static struct slice salt_of(const struct account *acc)
+{
+    return acc->has_password ? acc->password.salt : SLICE_LIT("");
+}
+
+static struct slice new_session(struct auth *a, const struct account *acc, struct slice name,
+                                struct arena *arena)
+{
+    struct slice v = session_make(arena, a->secret_text, name, salt_of(acc), time_wall_ms() / 1000);
+
+    return session_header(&a->opt, arena, v);
+}
+
+static enum status check_cookie(struct auth *a, struct slice header, struct arena *arena,
+                                struct auth_user *out, struct err *e)
+{
+    struct slice value = session_cookie(header);
+    uint64_t now = time_wall_ms() / 1000;
+    struct account acc;
+    struct session s;
+
+    if (value.n == 0 || value.n > LIMIT_COOKIE_BYTES)
+        return ST_OK;
+    if (!session_parse(arena, value, &s))
+        return err_set(e, ST_BAD_REQUEST,
+                       "Malformed AuthSession cookie. Please clear your cookies.");
+    if (now >= s.time_s + a->opt.timeout_s || s.time_s > now + a->opt.timeout_s)
+        return ST_OK;
+    TRY(account_find(a, s.user, arena, &acc, e));
+    if (!acc.found || !acc.has_password || !session_valid(&s, a->secret_text, salt_of(&acc)))
+        return ST_OK;
+    account_to_user(&acc, s.user, "cookie", out);
+    if ((s.time_s + a->opt.timeout_s - now) * 10 < (uint64_t)a->opt.timeout_s * 9)
+        out->set_cookie = new_session(a, &acc, s.user, arena);
     return ST_OK;
+}
+
+enum status auth_login(struct auth *a, struct slice name, struct slice password, struct slice peer,
+                       struct arena *arena, struct auth_user *out, struct err *e)
+{
+    struct login l = {.t = {.name = name, .text = password, .peer = peer}, .may_hash = true};
+
+    *out = (struct auth_user){0};
+    TRY(check_password(a, &l, arena, out, e));
+    out->set_cookie = new_session(a, &l.acc, name, arena);
+    return ST_OK;
+}
+
+struct slice auth_logout_cookie(struct auth *a, struct arena *arena)
+{
+    return session_header(&a->opt, arena, SLICE_LIT(""));
+}
+
+unsigned auth_handlers(const struct auth *a, const char *names[4])
+{
+    unsigned n = 0;
+
+    names[n++] = "cookie";
+    if (a->opt.proxy)
+        names[n++] = "proxy";
+    if (a->opt.jwt)
+        names[n++] = "jwt";
+    names[n++] = "default";
+    return n;
+}
+
+enum status auth_check(struct auth *a, const struct auth_request *rq, struct arena *arena,
+                       struct auth_user *out, struct err *e)
+{
+    struct slice h = rq->authorization;
+
+    *out = (struct auth_user){0};
+    TRY(check_cookie(a, rq->cookie, arena, out, e));
+    if (out->by != NULL)
+        return ST_OK;
+    if (a->opt.proxy && proxy_check(a->secret_text, rq, arena, out))
+        return ST_OK;
+    if (a->opt.jwt && h.n > 7 && slice_ieq(slice_of(h.p, 7), SLICE_LIT("Bearer ")))
+        return token_check(&a->opt, slice_trim(slice_of(h.p + 7, h.n - 7)), arena, out, e);
+    return check_basic(a, rq, arena, out, e);
 }

@@ -58,23 +58,55 @@ static gnutls_datum_t datum_of(struct slice s)
     return (gnutls_datum_t){(unsigned char *)(uintptr_t)p, (unsigned)s.n};
 }
 
+static gnutls_mac_algorithm_t mac_of(const char *prf)
+{
+    static const struct {
+        const char *name;
+        gnutls_mac_algorithm_t mac;
+    } all[] = {{"sha", GNUTLS_MAC_SHA1},
+               {"sha224", GNUTLS_MAC_SHA224},
+               {"sha256", GNUTLS_MAC_SHA256},
+               {"sha384", GNUTLS_MAC_SHA384},
+               {"sha512", GNUTLS_MAC_SHA512}};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(prf, all[i].name) == 0)
+            return all[i].mac;
+    return GNUTLS_MAC_UNKNOWN;
+}
+
+bool hmac(const char *prf, struct slice key, struct slice data, unsigned char out[64], size_t *n)
+{
+    gnutls_mac_algorithm_t mac = mac_of(prf);
+
+    if (mac == GNUTLS_MAC_UNKNOWN)
+        return false;
+    *n = gnutls_hmac_get_len(mac);
+    return gnutls_hmac_fast(mac, key.n != 0 ? key.p : "", key.n, data.n != 0 ? data.p : "", data.n,
+                            out) == 0;
+}
+
+void sha1_two(struct slice x, struct slice y, unsigned char out[20])
+{
+    gnutls_hash_hd_t h;
+
+    ASSERT(gnutls_hash_init(&h, GNUTLS_DIG_SHA1) == 0);
+    if (x.n != 0)
+        ASSERT(gnutls_hash(h, x.p, x.n) == 0);
+    if (y.n != 0)
+        ASSERT(gnutls_hash(h, y.p, y.n) == 0);
+    gnutls_hash_deinit(h, out);
+}
+
 bool pbkdf2(const char *prf, struct slice password, struct slice salt, unsigned iterations,
             unsigned char *out, size_t out_len)
 {
     gnutls_datum_t key = datum_of(password);
     gnutls_datum_t seed = datum_of(salt);
-    gnutls_mac_algorithm_t mac;
+    gnutls_mac_algorithm_t mac = mac_of(prf);
 
-    if (strcmp(prf, "sha") == 0)
-        mac = GNUTLS_MAC_SHA1;
-    else if (strcmp(prf, "sha256") == 0)
-        mac = GNUTLS_MAC_SHA256;
-    else if (strcmp(prf, "sha512") == 0)
-        mac = GNUTLS_MAC_SHA512;
-    else
-        return false;
     /* nettle aborts the process at 0 */
-    return iterations != 0 && out_len != 0 &&
+    return mac != GNUTLS_MAC_UNKNOWN && iterations != 0 && out_len != 0 &&
            gnutls_pbkdf2(mac, &key, &seed, iterations, out, out_len) == 0;
 }
 

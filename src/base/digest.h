@@ -17,9 +17,14 @@ void md5_end(struct md5_ctx *c, unsigned char out[16]); /* frees c */
 
 void sha256(const void *data, size_t n, unsigned char out[32]);
 void hmac_sha256(struct slice key, struct slice data, unsigned char out[32]);
-/* prf: "sha" (SHA-1), "sha256", "sha512"; false for another one. */
+void sha1_two(struct slice x, struct slice y, unsigned char out[20]); /* of x followed by y */
+/* prf as below; *n: bytes written. */
+bool hmac(const char *prf, struct slice key, struct slice data, unsigned char out[64], size_t *n);
+/* prf: "sha" (SHA-1), "sha224", "sha256", "sha384", "sha512"; false for another one. */
 bool pbkdf2(const char *prf, struct slice password, struct slice salt, unsigned iterations,
             unsigned char *out, size_t out_len);
 void random_bytes(void *out, size_t n);                 /* from the system's generator */
 bool secret_eq(const void *a, const void *b, size_t n); /* constant time */
+/* signature.c: whether sig is a signature of data in JWS form ("RS256", "ES256") by the PEM key. */
+bool signature_valid(const char *alg, struct slice pem, struct slice data, struct slice sig);
 #endif

@@ -99,4 +99,11 @@
 /* Lists in one request (http/h_queries.c) */
 #define LIMIT_QUERIES  100 /* 400: queries of one _all_docs/queries */
 #define LIMIT_DBS_INFO 100 /* 400: keys of POST _dbs_info */
+
+/* Identity (auth/) */
+#define LIMIT_AUTH_CACHE     10000 /* verified passwords, and as many failures, remembered */
+#define LIMIT_HASHES_WAITING 32    /* 503: logins that wait for a hash */
+#define LIMIT_BULK_PASSWORDS 100   /* 413: passwords to hash in one _bulk_docs */
+#define LIMIT_COOKIE_BYTES   4096  /* of one session; a longer one is ignored */
+#define LIMIT_TOKEN_BYTES    16384 /* 400: a JWT */
 #endif

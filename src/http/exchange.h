@@ -42,6 +42,7 @@ struct exchange {
     uint64_t body_us; /* how long the body took to come */
     struct err early; /* refused before the body was read */
     enum status early_st;
+    enum status auth_st; /* of the second look at the credentials */
     /* streaming */
     struct buf piece;
     size_t piece_off;
@@ -62,7 +63,9 @@ struct http {
     struct MHD_Daemon *daemon;
     struct services svc;
     struct pool *pool;
-    struct pool *slow_pool; /* searches: may wait for an index, others must not wait for them */
+    struct pool *hash_pool;   /* logins: 100 ms of computing each */
+    _Atomic unsigned hashing; /* jobs in it */
+    struct pool *slow_pool;   /* searches: may wait for an index, others must not wait for them */
     _Atomic size_t inflight;
     _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
     _Atomic int stopping;

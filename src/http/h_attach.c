@@ -7,6 +7,7 @@
 #include "couch/doc_read.h"
 #include "couch/doc_write.h"
 #include "http/handlers.h"
+#include "http/rights.h"
 
 static void att_headers(struct request *rq, struct reply *rp, const struct att *att,
                         struct slice etag)
@@ -104,6 +105,7 @@ enum status h_att_get(struct request *rq, struct reply *rp)
     int want = 0;
 
     TRY(refuse_local(rq));
+    TRY(rights_may_read(rq, rq_arg(rq, "docid")));
     TRY(rq_db(rq, &db));
     TRY(doc_att(db, rq_arg(rq, "docid"), rev != NULL ? *rev : slice_of(NULL, 0), rq_arg(rq, "att"),
                 rq->arena, &att, &at, &rq->err));
@@ -147,7 +149,7 @@ static enum status edit_att(struct request *rq, const struct att *att, bool dele
 
     TRY(rq_db(rq, &db));
     TRY(rq_rev(rq, &ed.rev));
-    TRY(doc_edit_prepare(db, rq->arena, &ed, op, &rq->err));
+    TRY(rq_edit_prepare(rq, db, &ed, op));
     rq_commit(rq, op, 1, att_written);
     return ST_OK;
 }

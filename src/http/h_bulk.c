@@ -3,6 +3,7 @@
 #include "couch/doc_read.h"
 #include "couch/doc_write.h"
 #include "http/handlers.h"
+#include "http/rights.h"
 #include "http/stream.h"
 
 /* ---- _bulk_docs ---- */
@@ -121,10 +122,10 @@ static enum status prepare_rows(struct request *rq, struct db *db, const struct 
         if (doc->type != JSON_OBJECT)
             return err_set(&rq->err, ST_BAD_REQUEST, "Document must be a JSON object");
         ops[nops] = (struct commit_op){0};
-        st = doc_edit_prepare(db, rq->arena, &ed, &ops[nops], &rq->err);
+        st = rq_edit_prepare(rq, db, &ed, &ops[nops]);
         if (st == ST_OK)
             *r = (struct bulk_row){.op = &ops[nops++]};
-        else if (doc_error_is_row(st))
+        else if (rights_error_is_row(st))
             refused_row(rq, r, doc, st);
         else
             return st;

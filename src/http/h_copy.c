@@ -6,6 +6,7 @@
 #include "couch/doc_read.h"
 #include "couch/doc_write.h"
 #include "http/handlers.h"
+#include "http/rights.h"
 
 /* Destination: "id" or "id?rev=revision of what is there", escaped like a path. */
 static enum status parse_destination(struct request *rq, struct doc_edit *ed)
@@ -123,7 +124,7 @@ enum status h_doc_copy(struct request *rq, struct reply *rp)
         st = parse_source(rq, buf_slice(&text), &ed);
     buf_free(&text);
     TRY(st);
-    TRY(doc_edit_prepare(db, rq->arena, &ed, op, &rq->err));
+    TRY(rq_edit_prepare(rq, db, &ed, op));
     rq_commit(rq, op, 1, copied);
     return ST_OK;
 }

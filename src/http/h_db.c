@@ -211,7 +211,12 @@ enum status h_db_security_put(struct request *rq, struct reply *rp)
 
     (void)rp;
     TRY(rq_db(rq, &db));
+    if (auth_is_users_db(db_name(db)) && !rq->svc->web.users_security_editable)
+        return err_set(&rq->err, ST_FORBIDDEN,
+                       "You can't edit the security object of the user database.");
     TRY(rq_object(rq, &sec));
+    if (json_has_dup(sec))
+        return err_set(&rq->err, ST_BAD_REQUEST, "a member is named twice");
     if (rq->body.n > LIMIT_SECURITY_BYTES)
         return err_set(&rq->err, ST_TOO_LARGE, "the security object is too large");
     TRY(check_group(rq, sec, "admins"));

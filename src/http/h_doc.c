@@ -4,6 +4,7 @@
 #include "couch/doc_write.h"
 #include "http/handlers.h"
 #include "http/multipart.h"
+#include "http/rights.h"
 
 static bool is_local(struct slice id)
 {
@@ -142,6 +143,8 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
     int node;
 
     TRY(rq_db(rq, &db));
+    if (rights_limited(rq))
+        return rights_read_user(rq, rp, db);
     if (is_local(rq_arg(rq, "docid")))
         return get_local(rq, rp, db);
     if (rq->nparams != 0)
@@ -224,7 +227,7 @@ static enum status edit(struct request *rq, struct doc_edit *ed, handler_fn next
     ed->new_edits = true;
     TRY(rq_bool(rq, "new_edits", &ed->new_edits));
     TRY(rq_rev(rq, &ed->rev));
-    TRY(doc_edit_prepare(db, rq->arena, ed, op, &rq->err));
+    TRY(rq_edit_prepare(rq, db, ed, op));
     rq_commit(rq, op, 1, next);
     return ST_OK;
 }

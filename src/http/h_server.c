@@ -148,28 +148,6 @@ enum status h_all_dbs(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
-/* GET /_session: who the server takes the caller for. */
-enum status h_session(struct request *rq, struct reply *rp)
-{
-    struct arena *a = rq->arena;
-    struct json *o = json_object(a), *ctx = json_object(a), *roles = json_array(a);
-    struct json *info = json_object(a), *handlers = json_array(a);
-
-    json_put_bool(a, o, "ok", true);
-    json_put(a, ctx, "name", rq->user.name.n != 0 ? json_str(a, rq->user.name) : json_null(a));
-    if (rq->user.admin)
-        json_add(a, roles, json_str(a, SLICE_LIT("_admin")));
-    json_put(a, ctx, "roles", roles);
-    json_put(a, o, "userCtx", ctx);
-    json_add(a, handlers, json_str(a, SLICE_LIT("default")));
-    json_put(a, info, "authentication_handlers", handlers);
-    if (rq->user.by != NULL)
-        json_put_cstr(a, info, "authenticated", rq->user.by);
-    json_put(a, o, "info", info);
-    reply_json(rp, 200, o);
-    return ST_OK;
-}
-
 /* GET /_active_tasks */
 enum status h_active_tasks(struct request *rq, struct reply *rp)
 {

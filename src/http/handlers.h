@@ -9,10 +9,13 @@ enum status h_root(struct request *rq, struct reply *rp);
 enum status h_up(struct request *rq, struct reply *rp);
 enum status h_uuids(struct request *rq, struct reply *rp);
 enum status h_all_dbs(struct request *rq, struct reply *rp);
-enum status h_session(struct request *rq, struct reply *rp);
 enum status h_active_tasks(struct request *rq, struct reply *rp);
 /* The databases that ?startkey= and the like leave, in their order. */
 enum status db_names(struct request *rq, struct slice **out, size_t *n) MUST_CHECK;
+/* h_session.c */
+enum status h_session(struct request *rq, struct reply *rp);
+enum status h_session_post(struct request *rq, struct reply *rp);
+enum status h_session_delete(struct request *rq, struct reply *rp);
 /* h_db.c */
 struct json *db_info_json(struct arena *a, struct db *db); /* what GET /{db} says */
 enum status h_db_get(struct request *rq, struct reply *rp);

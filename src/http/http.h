@@ -9,6 +9,7 @@
 #define HTTP_HTTP_H
 #include <stdint.h>
 
+#include "base/slice.h"
 #include "base/status.h"
 
 struct auth;
@@ -16,12 +17,22 @@ struct repl;
 struct store;
 struct vectors;
 
+/* From the configuration; the slices outlive the server. */
+struct web_options {
+    bool require_valid_user;
+    bool users_security_editable; /* PUT /_users/_security */
+    bool cors, cors_credentials;
+    struct slice cors_origins, cors_methods, cors_headers; /* lists with commas; empty: default */
+    unsigned cors_max_age;                                 /* seconds; 600 */
+};
+
 /* What the handlers work with; all outlive the server. */
 struct services {
     struct store *store;
     struct vectors *vectors;
     struct repl *repl;
     struct auth *auth;
+    struct web_options web;
 };
 
 struct http_options {

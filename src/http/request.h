@@ -26,6 +26,8 @@ enum need {
     NEED_USER,      /* any authenticated user */
     NEED_DB_READER, /* member of the database */
     NEED_DB_WRITER,
+    NEED_DOC_READ, /* member; in _users: whoever owns the document */
+    NEED_DOC_WRITE,
     NEED_DB_ADMIN,
     NEED_ADMIN /* server admin */
 };
@@ -62,11 +64,14 @@ struct request {
     uint32_t nargs;
     struct slice body;
     struct auth_user user;
+    bool db_admin;                 /* of the database in the route; after router_authorize */
+    unsigned passwords;            /* hashed for this request */
     const struct json *body_json_; /* parsed once */
     void *conn;                    /* server.c's */
     /* Two-step handlers (rq_commit, rq_defer). */
     enum status (*launch)(struct request *rq, struct err *e);
     handler_fn next;
+    void (*work)(struct request *rq); /* rq_hash */
     struct commit_batch batch;
     uint64_t range_of; /* with ST_RANGE: the length for Content-Range */
     void *scratch;     /* from the first step to the next */
@@ -76,6 +81,7 @@ struct slice rq_arg(const struct request *rq, const char *name); /* empty when n
 const struct slice *rq_param(const struct request *rq,
                              const char *name);                     /* last one; NULL absent */
 struct slice rq_header(const struct request *rq, const char *name); /* p == NULL when absent */
+struct slice rq_peer(const struct request *rq); /* the address it came from; peer.c */
 
 /* Whether If-None-Match names this tag (without its quotes): a list, weak tags and "*" count. */
 bool rq_none_match(const struct request *rq, struct slice tag);
@@ -104,6 +110,8 @@ enum status rq_rev(struct request *rq, struct slice *out) MUST_CHECK;
 void rq_defer(struct request *rq, enum status (*launch)(struct request *rq, struct err *e),
               handler_fn next);
 void rq_continue(struct request *rq); /* any thread; runner.c */
+/* Another launch: work on one of the threads that compute password hashes; runner.c. */
+void rq_hash(struct request *rq, void (*work)(struct request *rq), handler_fn next);
 /* The usual launch: ops to the committer; next runs when they are durable and visible. */
 void rq_commit(struct request *rq, struct commit_op *ops, size_t n, handler_fn next);
 #endif

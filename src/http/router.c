@@ -1,5 +1,4 @@
-/* http/router.c: target parsing, route matching, rights. Pure but for opening the database whose
- * members the rights speak of. */
+/* http/router.c: target parsing, route matching. Pure. */
 #include "http/router.h"
 
 #include "base/text.h"
@@ -229,17 +228,4 @@ struct slice router_allow(struct request *rq)
             s = arena_printf(rq->arena, "%.*s%s%s", (int)s.n, s.p, s.n != 0 ? "," : "",
                              names[i].name);
     return s;
-}
-
-/* ---- rights ---- */
-
-/* Until accounts come there are two kinds of people: server admins, who may do all, and everybody
- * else, who may do what needs no right. Databases are made for admins only (CouchDB's default). */
-enum status router_authorize(struct request *rq)
-{
-    if (rq->route->need == NEED_NONE || rq->user.admin)
-        return ST_OK;
-    if (rq->user.name.n == 0)
-        return err_set(&rq->err, ST_UNAUTHORIZED, "You are not authorized to access this db.");
-    return err_set(&rq->err, ST_FORBIDDEN, "You are not allowed to access this db.");
 }

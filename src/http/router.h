@@ -8,8 +8,6 @@
 enum status request_parse(struct request *rq, struct slice uri) MUST_CHECK;
 /* Sets route and args. ST_NOT_FOUND, ST_METHOD, ST_MEDIA_TYPE. */
 enum status router_find(struct request *rq) MUST_CHECK;
-/* Whether the user may; ST_UNAUTHORIZED for nobody, ST_FORBIDDEN for somebody. */
-enum status router_authorize(struct request *rq) MUST_CHECK;
 struct slice router_allow(struct request *rq); /* "GET,HEAD,PUT" for this path */
 extern const struct route routes[];
 extern const size_t routes_count;

@@ -4,7 +4,9 @@
 #include <stddef.h>
 
 #include "base/limits.h"
+#include "http/cors.h"
 #include "http/exchange.h"
+#include "http/rights.h"
 #include "http/router.h"
 
 /* A piece is about LIMIT_STREAM_CHUNK, but one row may be a document with its attachments. */
@@ -12,6 +14,9 @@ enum { PIECE_MAX = 4 * LIMIT_REQUEST_BYTES };
 
 static void finish(struct exchange *x)
 {
+    cors_headers(&x->rq, &x->rp);
+    if (x->rq.user.set_cookie.n != 0)
+        reply_header(&x->rp, "Set-Cookie", x->rq.user.set_cookie);
     atomic_store(&x->state, EX_READY);
     exchange_resume(x);
 }
@@ -31,6 +36,8 @@ static void fail(struct exchange *x, enum status st)
         reply_header(&x->rp, "Retry-After", SLICE_LIT("1"));
     if (st == ST_UNAUTHORIZED && rq_header(&x->rq, "X-CouchDB-WWW-Authenticate").p != NULL)
         reply_header(&x->rp, "WWW-Authenticate", rq_header(&x->rq, "X-CouchDB-WWW-Authenticate"));
+    else if (st == ST_UNAUTHORIZED && x->rq.svc->web.require_valid_user)
+        reply_header(&x->rp, "WWW-Authenticate", SLICE_LIT("Basic realm=\"server\""));
     reply_error(&x->rp, st, &e);
 }
 
@@ -101,17 +108,74 @@ static void slow_job(struct job *j)
     step(x, x->rq.route->handler);
 }
 
-/* WRITE PATH 2/8: method and path to a handler, and the right it needs. */
-void exchange_run(struct job *j)
+/* ---- hashes: where they do not keep other requests waiting ---- */
+
+static bool push_hash(struct exchange *x, void (*run)(struct job *j))
+{
+    if (atomic_fetch_add(&x->http->hashing, 1) >= LIMIT_HASHES_WAITING) {
+        atomic_fetch_sub(&x->http->hashing, 1);
+        return false;
+    }
+    x->job.run = run;
+    pool_push(x->http->hash_pool, &x->job);
+    return true;
+}
+
+static enum status too_many_hashes(struct request *rq)
+{
+    return err_set(&rq->err, ST_UNAVAILABLE, "too many logins at once");
+}
+
+static void work_job(struct job *j)
 {
     struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
-    enum status st;
 
-    reply_init(&x->rp, x->rq.arena);
-    st = request_parse(&x->rq, x->uri);
+    x->rq.work(&x->rq);
+    atomic_fetch_sub(&x->http->hashing, 1);
+    rq_continue(&x->rq);
+}
+
+static enum status launch_work(struct request *rq, struct err *e)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)rq - offsetof(struct exchange, rq));
+
+    if (push_hash(x, work_job))
+        return ST_OK;
+    return err_set(e, ST_UNAVAILABLE, "too many logins at once");
+}
+
+void rq_hash(struct request *rq, void (*work)(struct request *rq), handler_fn next)
+{
+    rq->work = work;
+    rq_defer(rq, launch_work, next);
+}
+
+/* ---- who asks, what for ---- */
+
+static enum status authenticate(struct request *rq, bool may_hash)
+{
+    struct auth_request who = {.authorization = rq_header(rq, "Authorization"),
+                               .cookie = rq_header(rq, "Cookie"),
+                               .may_hash = may_hash};
+
+    who.proxy_user = rq_header(rq, "X-Auth-CouchDB-UserName");
+    if (who.proxy_user.n != 0) {
+        who.proxy_roles = rq_header(rq, "X-Auth-CouchDB-Roles");
+        who.proxy_token = rq_header(rq, "X-Auth-CouchDB-Token");
+    }
+    if (who.authorization.n != 0)
+        who.peer = rq_peer(rq);
+    return auth_check(rq->svc->auth, &who, rq->arena, &rq->user, &rq->err);
+}
+
+/* WRITE PATH 2/8: method and path to a handler, and the right it needs. st: how authentication
+ * ended. */
+static void dispatch(struct exchange *x, enum status st)
+{
     if (st == ST_OK)
-        st = auth_check(x->rq.svc->auth, rq_header(&x->rq, "Authorization"), x->rq.arena,
-                        &x->rq.user, &x->rq.err);
+        st = rights_valid_user(&x->rq);
+    if (st == ST_OK)
+        st = cors_guard(&x->rq);
     if (st == ST_OK)
         st = router_find(&x->rq);
     if (st == ST_OK)
@@ -127,4 +191,43 @@ void exchange_run(struct job *j)
     }
     fail(x, st);
     finish(x);
+}
+
+/* The hash is in the cache now, or the request has failed. */
+static void after_hash_job(struct job *j)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+
+    dispatch(x, x->auth_st);
+}
+
+static void hash_job(struct job *j)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+
+    x->auth_st = authenticate(&x->rq, true);
+    atomic_fetch_sub(&x->http->hashing, 1);
+    x->job.run = after_hash_job;
+    pool_push(x->http->pool, &x->job);
+}
+
+void exchange_run(struct job *j)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    enum status st;
+
+    reply_init(&x->rp, x->rq.arena);
+    st = request_parse(&x->rq, x->uri);
+    if (st == ST_OK && cors_preflight(&x->rq, &x->rp)) {
+        finish(x);
+        return;
+    }
+    if (st == ST_OK)
+        st = authenticate(&x->rq, false);
+    if (st == ST_OK && x->rq.user.needs_hash) {
+        if (push_hash(x, hash_job))
+            return;
+        st = too_many_hashes(&x->rq);
+    }
+    dispatch(x, st);
 }

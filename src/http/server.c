@@ -19,7 +19,7 @@
 #include "couch/store.h"
 #include "http/exchange.h"
 
-enum { STOP_GRACE_MS = 5000 };
+enum { STOP_GRACE_MS = 5000, HASH_THREADS = 2 };
 
 /* ---- beginning and end ---- */
 
@@ -395,10 +395,12 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     store_observe(h->svc.store, count_commit, NULL);
     h->pool = pool_new("worker", opt->workers != 0 ? opt->workers : clamp(2 * cores(), 4, 16));
     h->slow_pool = pool_new("search", clamp(2 * cores(), 4, 16));
+    h->hash_pool = pool_new("login", HASH_THREADS);
     h->timers = timers_new();
     h->conns = conns_new();
     h->daemon = start_daemon(h, opt, &sa);
     if (h->daemon == NULL) {
+        pool_stop(h->hash_pool);
         pool_stop(h->slow_pool);
         pool_stop(h->pool);
         free_http(h);
@@ -435,6 +437,7 @@ void http_stop(struct http *h)
         while (!all_done(h, STOP_GRACE_MS))
             log_warn("http: still waiting for %u requests", atomic_load(&h->open));
     }
+    pool_stop(h->hash_pool);
     pool_stop(h->slow_pool);
     pool_stop(h->pool);
     MHD_stop_daemon(h->daemon);

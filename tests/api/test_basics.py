@@ -176,8 +176,8 @@ def test_malformed_credentials_are_a_client_error(server):
 
 
 def test_wrong_login_takes_no_database_away(server, db):
-    for _ in range(20):
-        server.get(db.path, headers=basic(USER, "wrong"))
+    for i in range(20):
+        server.get(db.path, headers=basic("nobody%d" % i, "wrong"))
     assert db.get().status == 200
 
 

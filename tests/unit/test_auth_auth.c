@@ -19,7 +19,7 @@ static int setup(void **state)
 {
     static struct fix f;
 
-    f = (struct fix){.auth = auth_new(), .arena = arena_new()};
+    f = (struct fix){.auth = auth_new(NULL), .arena = arena_new()};
     *state = &f;
     return 0;
 }
@@ -40,7 +40,9 @@ static enum status add(struct fix *f, const char *name, const char *password)
 
 static enum status check(struct fix *f, const char *header)
 {
-    return auth_check(f->auth, slice_str(header), f->arena, &f->user, &f->e);
+    struct auth_request rq = {.authorization = slice_str(header), .may_hash = true};
+
+    return auth_check(f->auth, &rq, f->arena, &f->user, &f->e);
 }
 
 static enum status login(struct fix *f, const char *pair)
@@ -91,7 +93,8 @@ static void malformed_hashes(void **state)
         "-pbkdf2-0123456789012345678901234567890123456789,salt",
         "-pbkdf2-0123456789012345678901234567890123456789,salt,10,5",
         "-pbkdf2:md5-0123456789012345678901234567890123456789,salt,10",
-        "-hashed-0123456789012345678901234567890123456789,salt",
+        "-hashed-0123456789012345678901234567890123456789",
+        "-hashed-01234567890123456789012345678901234567,salt",
         ""};
     struct fix *f = *state;
 
@@ -142,8 +145,6 @@ static void other_headers(void **state)
         if (cases[i].st == ST_OK)
             assert_int_equal(f->user.name.n, 0);
     }
-    assert_int_equal(auth_check(f->auth, slice_of(NULL, 0), f->arena, &f->user, &f->e), ST_OK);
-    assert_int_equal(f->user.name.n, 0);
 }
 
 int main(void)
