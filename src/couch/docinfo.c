@@ -77,6 +77,26 @@ static size_t varint_size(uint64_t v)
 
 /* ---- doc-info ---- */
 
+/* Where attachments lie, leaf by leaf in the order of leaves, winner first. In a row a leaf is named
+ * by its place in that order: nodes are in another one after decoding, leaves never are, so that a
+ * replay writes the bytes that the committer wrote. */
+static void encode_atts(const struct docinfo *d, struct buf *out)
+{
+    uint32_t *leaves, n;
+
+    if (d->natts == 0)
+        return;
+    n = revtree_leaves(&d->tree, d->tree.arena, &leaves);
+    buf_varint(out, d->natts);
+    for (uint32_t rank = 0; rank < n; rank++)
+        for (uint32_t i = 0; i < d->natts; i++)
+            if (d->atts[i].node == leaves[rank]) {
+                buf_varint(out, rank);
+                buf_varint(out, d->atts[i].seg);
+                buf_varint(out, d->atts[i].bytes);
+            }
+}
+
 void docinfo_encode(const struct docinfo *d, struct buf *out)
 {
     ASSERT(d->winner_ptr.seg != SEG_SELF);
@@ -84,13 +104,7 @@ void docinfo_encode(const struct docinfo *d, struct buf *out)
     buf_varint(out, d->docnum);
     buf_char(out, (char)(d->flags | (d->natts != 0 ? DOCINFO_ROW_ATTS : 0u)));
     put_ptr(out, &d->winner_ptr);
-    if (d->natts != 0)
-        buf_varint(out, d->natts);
-    for (uint32_t i = 0; i < d->natts; i++) {
-        buf_varint(out, d->atts[i].node);
-        buf_varint(out, d->atts[i].seg);
-        buf_varint(out, d->atts[i].bytes);
-    }
+    encode_atts(d, out);
     revtree_encode(&d->tree, out);
 }
 
@@ -125,6 +139,22 @@ static void read_head(struct rd *r, struct docinfo *out, struct arena *a)
     }
 }
 
+/* Ranks, as the row has them, to nodes. */
+static enum status name_leaves(struct arena *a, struct docinfo *d, struct err *e)
+{
+    uint32_t *leaves, n;
+
+    if (d->natts == 0)
+        return ST_OK;
+    n = revtree_leaves(&d->tree, a, &leaves);
+    for (uint32_t i = 0; i < d->natts; i++) {
+        if (d->atts[i].node >= n)
+            return corrupt(e, "doc-info (attachments of no leaf)");
+        d->atts[i].node = leaves[d->atts[i].node];
+    }
+    return ST_OK;
+}
+
 enum status docinfo_decode(struct arena *a, struct slice v, struct docinfo *out, struct err *e)
 {
     struct rd r = rd_of(v);
@@ -137,9 +167,7 @@ enum status docinfo_decode(struct arena *a, struct slice v, struct docinfo *out,
     for (uint32_t i = 0; i < out->tree.n; i++)
         if (out->tree.nodes[i].has_body && out->tree.nodes[i].ptr.seg == SEG_SELF)
             return corrupt(e, "doc-info (relative pointer)");
-    for (uint32_t i = 0; i < out->natts; i++)
-        if (out->atts[i].node >= out->tree.n || !out->tree.nodes[out->atts[i].node].leaf)
-            return corrupt(e, "doc-info (attachments of no leaf)");
+    TRY(name_leaves(a, out, e));
     if (rd_left(&r) > 0 || out->tree.n == 0)
         return corrupt(e, "doc-info");
     return ST_OK;
