@@ -5,6 +5,7 @@
 #include "auth/auth_priv.h"
 #include "base/digest.h"
 #include "base/text.h"
+#include "base/time.h"
 
 static struct slice join(struct arena *a, struct slice x, struct slice y)
 {
@@ -112,14 +113,24 @@ static const char *same_site(const struct auth_options *opt)
     return slice_ieq(opt->same_site, SLICE_LIT("none")) ? "; SameSite=None" : "";
 }
 
+/* nano reads Expires and not Max-Age, CouchDB's replicator the other way round. */
+static struct slice lifetime(struct arena *arena, unsigned seconds)
+{
+    char when[32];
+
+    time_http(time_wall_ms() + (uint64_t)seconds * 1000, when);
+    when[7] = when[11] = '-'; /* as CouchDB writes it */
+    return arena_printf(arena, "; Expires=%s; Max-Age=%u", when, seconds);
+}
+
 struct slice session_header(const struct auth_options *opt, struct arena *arena, struct slice value)
 {
     struct slice age = SLICE_LIT(""), domain = SLICE_LIT("");
 
     if (value.n == 0)
-        age = SLICE_LIT("; Max-Age=0");
+        age = SLICE_LIT("; Expires=Thu, 01-Jan-1970 00:00:00 GMT; Max-Age=0");
     else if (opt->persistent)
-        age = arena_printf(arena, "; Max-Age=%u", opt->timeout_s);
+        age = lifetime(arena, opt->timeout_s);
     if (opt->domain.n != 0)
         domain = arena_printf(arena, "; Domain=%.*s", (int)opt->domain.n, opt->domain.p);
     return arena_printf(arena, "AuthSession=%.*s; Version=1%.*s; Path=/; HttpOnly%s%.*s%s",
