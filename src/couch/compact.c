@@ -1,8 +1,10 @@
 /* couch/compact.c: the thread that reclaims what is dead in the log.
  *
- * By itself it looks once a second for a sealed segment of which less than half is live, and takes
+ * By itself it looks once a second for a sealed segment of which less than half is live (less than
+ * 70 % while the log is longer than 1.7 times what is live), and takes
  * the one where (1-u)*age/(1+u) is highest: the emptier and the older, the better. It writes at
- * most 20 MB/s, half of it while requests queue up. POST /{db}/_compact asks for every segment
+ * most 20 MB/s, half of it while requests queue up, four times as much when the log is longer than
+ * twice what is live: then writers are faster than that. POST /{db}/_compact asks for every segment
  * that is less than 95 % live. compact_segment.c does the work on one.
  * Threads: its own; requests come from any.
  */
@@ -20,13 +22,14 @@ enum {
     RETRY_US = 60 * 1000000,
     BYTES_PER_S = 20 << 20,
     ASKED_BYTES_PER_S = 100 << 20,
-    GRACE_US = 1000000,
+    GRACE_US = 500000,
     ASKED_GRACE_US = 100000,
     BUSY_BATCHES = 64,
     MANY_SEGMENTS = 32, /* then small ones are worth the trouble too */
     SEAL_WAIT_US = 1000000
 };
-static const double AUTO_LIVE = 0.5, ASKED_LIVE = 0.95;
+static const double AUTO_LIVE = 0.5, LONG_LIVE = 0.7, ASKED_LIVE = 0.95;
+static const double LONG = 1.7; /* times the live bytes: then fuller segments are taken too */
 
 struct ask {
     struct db *db; /* referenced */
@@ -83,11 +86,18 @@ static bool is_busy(struct store *s)
     return busy;
 }
 
+static bool is_behind(struct store *s)
+{
+    return atomic_load(&s->log_bytes) > 2 * accounts_all(s->accounts) + s->segs->segment_bytes;
+}
+
 static bool moved(void *arg, uint64_t bytes)
 {
     struct compactor *c = arg;
     uint64_t rate = c->asked ? ASKED_BYTES_PER_S : BYTES_PER_S, now = time_mono_us();
 
+    if (is_behind(c->s))
+        rate *= 4;
     if (is_busy(c->s))
         rate /= 2;
     mutex_lock(&c->mu);
@@ -116,12 +126,17 @@ static double live_part(struct store *s, const struct log_seg_info *i)
     return u > 1 ? 1 : u;
 }
 
+static bool is_long(struct store *s)
+{
+    return (double)atomic_load(&s->log_bytes) > LONG * (double)accounts_all(s->accounts);
+}
+
 /* Whether reclaiming it by itself pays. */
 static bool is_worth(const struct compactor *c, const struct log_seg_info *i, double u, size_t n)
 {
     double dead = (1 - u) * (double)i->len;
 
-    if (!i->sealed || u >= AUTO_LIVE)
+    if (!i->sealed || u >= (is_long(c->s) ? LONG_LIVE : AUTO_LIVE))
         return false;
     if (i->seg == c->bad_seg && time_mono_us() < c->bad_until_us)
         return false;

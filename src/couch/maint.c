@@ -196,10 +196,11 @@ static void maint_main(void *arg)
         if ((want || barrier_due(s)) && maint_barrier(s, &e) != ST_OK)
             store_die(s, "barrier", &e);
         mutex_lock(&s->maint_mu);
-        s->maint_done = s->barrier_lsn;
-        mutex_unlock(&s->maint_mu);
-        if (want)
+        if (s->maint_done != s->barrier_lsn) { /* whoever waits may have begun to just now */
+            s->maint_done = s->barrier_lsn;
             cond_broadcast(&s->maint_cond);
+        }
+        mutex_unlock(&s->maint_mu);
     }
 }
 
