@@ -66,7 +66,7 @@ class Writer(threading.Thread):
 
     def body(self, op):
         vector = [self.rng.gauss(0, 1) for _ in range(DIMS)]
-        pad = "x" * self.rng.choice([0, 10, 100, 1000, 20000])
+        pad = "x" * self.rng.choices([0, 10, 100, 1000, 20000], weights=[8, 8, 8, 8, 1])[0]
         return {"op": op, "vec": pack(vector), "pad": pad}
 
     def next_state(self, doc_id, deleted=False):
@@ -160,7 +160,8 @@ class Writer(threading.Thread):
     def attach(self):
         doc_id = self.pick()
         known = self.book.acked.get(doc_id, ABSENT)
-        data = self.rng.randbytes(self.rng.choice([0, 10, 5000, 70_000, 300_000]))
+        sizes = [0, 10, 5000, 70_000, 300_000]
+        data = self.rng.randbytes(self.rng.choices(sizes, weights=[5, 10, 10, 2, 1])[0])
         path = "/kill/%s/a" % doc_id
         if known.rev and not known.deleted:
             path += "?rev=" + known.rev
