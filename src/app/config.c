@@ -237,6 +237,8 @@ enum status config_load(struct config *cfg, int argc, char **argv, struct err *e
     struct args a = {.argc = argc, .argv = argv};
     const char *cmd = argc > 1 ? argv[1] : "--help";
 
+    if (argc > 2 && strcmp(argv[2], "--help") == 0) /* divan serve --help */
+        cmd = "--help";
     *cfg = (struct config){.arena = arena_new(), .bind = "127.0.0.1", .port = 5984};
     cfg->log_level = LOG_INFO_;
     config_auth_default(cfg);
