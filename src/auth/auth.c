@@ -263,14 +263,15 @@ static enum status check_cookie(struct auth *a, struct slice header, struct aren
     return ST_OK;
 }
 
-enum status auth_login(struct auth *a, struct slice name, struct slice password, struct slice peer,
-                       struct arena *arena, struct auth_user *out, struct err *e)
+enum status auth_login(struct auth *a, const struct auth_login *in, struct arena *arena,
+                       struct auth_user *out, struct err *e)
 {
-    struct login l = {.t = {.name = name, .text = password, .peer = peer}, .may_hash = true};
+    struct login l = {.t = {.name = in->name, .text = in->password, .peer = in->peer},
+                      .may_hash = true};
 
     *out = (struct auth_user){0};
     TRY(check_password(a, &l, arena, out, e));
-    out->set_cookie = new_session(a, &l.acc, name, arena);
+    out->set_cookie = new_session(a, &l.acc, in->name, arena);
     return ST_OK;
 }
 

@@ -76,8 +76,11 @@ bool auth_has_admin(const struct auth *a);
 enum status auth_check(struct auth *a, const struct auth_request *rq, struct arena *arena,
                        struct auth_user *out, struct err *e) MUST_CHECK;
 /* POST /_session: as Basic; out->set_cookie is the new session. Hashes. */
-enum status auth_login(struct auth *a, struct slice name, struct slice password, struct slice peer,
-                       struct arena *arena, struct auth_user *out, struct err *e) MUST_CHECK;
+struct auth_login {
+    struct slice name, password, peer;
+};
+enum status auth_login(struct auth *a, const struct auth_login *in, struct arena *arena,
+                       struct auth_user *out, struct err *e) MUST_CHECK;
 struct slice auth_logout_cookie(struct auth *a, struct arena *arena);
 unsigned auth_handlers(const struct auth *a, const char *names[4]); /* for GET /_session */
 

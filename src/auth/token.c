@@ -143,7 +143,7 @@ static void claim_roles(const struct auth_options *opt, const struct json *claim
 enum status token_check(const struct auth_options *opt, struct slice token, struct arena *arena,
                         struct auth_user *out, struct err *e)
 {
-    const struct json *claims;
+    const struct json *claims = NULL;
     struct slice sub;
 
     if (token.n > LIMIT_TOKEN_BYTES)

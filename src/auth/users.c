@@ -159,7 +159,7 @@ static struct slice text_of(const struct json *doc, const char *name)
 {
     const struct json *v = json_get(doc, name);
 
-    return json_is(v, JSON_STRING) ? v->text : slice_of(NULL, 0);
+    return json_is(v, JSON_STRING) ? v->text : SLICE_LIT("");
 }
 
 static enum status check_roles(const struct json *doc, struct err *e)

@@ -20,7 +20,7 @@ enum commit_kind {
     COMMIT_LOCAL,
     COMMIT_DB_CREATE,
     COMMIT_DB_DROP,
-    COMMIT_DB_PROPS, /* security and revs_limit, both as they are to be */
+    COMMIT_DB_PROPS, /* security and revs_limit; empty and 0: as they are */
     COMMIT_MOVE      /* compaction's: what is there stays, and lies elsewhere */
 };
 

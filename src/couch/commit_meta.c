@@ -159,7 +159,10 @@ void publish_drop(struct group *g, struct slot *sl, struct db_waiter **woken)
     maint_wake(s);
 }
 
+/* What the operation left as it is came from the arena that applying has reset: not looked at. */
 void publish_props(struct slot *sl)
 {
+    if (sl->op->security.n == 0)
+        sl->row.security = slice_of(NULL, 0);
     db_set_props(sl->op->db, &sl->row);
 }

@@ -341,13 +341,17 @@ void db_mark_dropped(struct db *db, struct db_waiter **woken)
 
 void db_set_props(struct db *db, const struct cat_row *row)
 {
-    char *copy = mem_dup(row->security.p, row->security.n), *old;
+    char *old = NULL;
 
-    mutex_lock(&db->mu);
-    old = db->security;
-    db->security = copy;
-    db->security_n = row->security.n;
-    mutex_unlock(&db->mu);
+    if (row->security.n != 0) { /* else it stays */
+        char *copy = mem_dup(row->security.p, row->security.n);
+
+        mutex_lock(&db->mu);
+        old = db->security;
+        db->security = copy;
+        db->security_n = row->security.n;
+        mutex_unlock(&db->mu);
+    }
     atomic_store(&db->revs_limit, row->revs_limit);
     atomic_store(&db->compact_seq, row->compact_seq);
     mem_free(old);

@@ -133,6 +133,7 @@ enum status cors_same_origin(struct request *rq)
 enum status cors_guard(struct request *rq)
 {
     struct slice type;
+    const char *semi;
 
     if (rq->user.by == NULL || strcmp(rq->user.by, "cookie") != 0 || rq->method == M_GET ||
         rq->method == M_HEAD || rq->method == M_OPTIONS)
@@ -141,9 +142,9 @@ enum status cors_guard(struct request *rq)
     if (rq->method != M_POST || (rq->nseg == 1 && slice_eq(rq->seg[0], SLICE_LIT("_session"))))
         return ST_OK;
     type = rq_header(rq, "Content-Type");
-    type = next_item(&type);
-    if (memchr(type.p != NULL ? type.p : "", ';', type.n) != NULL)
-        type.n = (size_t)((const char *)memchr(type.p, ';', type.n) - type.p);
+    semi = type.n != 0 ? memchr(type.p, ';', type.n) : NULL;
+    if (semi != NULL)
+        type.n = (size_t)(semi - type.p);
     type = slice_trim(type);
     if (slice_ieq(type, SLICE_LIT("application/json")) ||
         slice_ieq(type, SLICE_LIT("multipart/related")))

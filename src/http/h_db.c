@@ -150,7 +150,7 @@ enum status h_db_compact(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
-/* ---- security and revs_limit: one record holds both ---- */
+/* ---- security and revs_limit: one record holds both, the committer fills in what stays ---- */
 
 static enum status change_props(struct request *rq, struct db *db, struct slice security,
                                 uint32_t revs_limit)
@@ -225,7 +225,7 @@ enum status h_db_security_put(struct request *rq, struct reply *rp)
     json_write(&text, sec);
     s = arena_dup(rq->arena, buf_slice(&text));
     buf_free(&text);
-    return change_props(rq, db, s, db_revs_limit(db));
+    return change_props(rq, db, s, 0);
 }
 
 enum status h_db_revs_limit_get(struct request *rq, struct reply *rp)
@@ -250,5 +250,5 @@ enum status h_db_revs_limit_put(struct request *rq, struct reply *rp)
     if (!json_int(v, &n) || n < 1 || n > LIMIT_REVS_PATH)
         return err_set(&rq->err, ST_BAD_REQUEST, "revs_limit must be an integer from 1 to %d",
                        LIMIT_REVS_PATH);
-    return change_props(rq, db, db_security(db, rq->arena), (uint32_t)n);
+    return change_props(rq, db, slice_of(NULL, 0), (uint32_t)n);
 }

@@ -112,9 +112,9 @@ static enum status read_json(struct request *rq, struct login *l)
 static void do_login(struct request *rq)
 {
     struct login *l = rq->scratch;
+    struct auth_login in = {l->name, l->password, rq_peer(rq)};
 
-    l->st = auth_login(rq->svc->auth, l->name, l->password, rq_peer(rq), rq->arena, &rq->user,
-                       &rq->err);
+    l->st = auth_login(rq->svc->auth, &in, rq->arena, &rq->user, &rq->err);
 }
 
 static enum status redirect(struct reply *rp, struct slice where)

@@ -291,3 +291,18 @@ def test_www_authenticate_is_echoed(server):
     reply = server.get("/rights", headers=headers, auth=False)
     assert reply.status == 401 and reply.headers["www-authenticate"] == "Cookie"
     assert "www-authenticate" not in server.get("/rights", auth=False).headers
+
+
+def test_other_settings_leave_the_security_object_alone(server):
+    for change in (
+        lambda: server.post("/rights/_compact", {}),
+        lambda: server.put("/rights/_revs_limit", "77"),
+        lambda: server.post("/rights/_compact", {}),
+    ):
+        assert change().status in (200, 202)
+        assert server.get("/rights/_security").json() == SECURITY
+    assert server.put("/rights/_security", SECURITY).status == 200
+    assert server.get("/rights/_revs_limit").json() == 77
+    server.restart()
+    assert server.get("/rights/_security").json() == SECURITY
+    assert server.get("/rights/_revs_limit").json() == 77
