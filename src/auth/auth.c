@@ -160,7 +160,7 @@ static enum status compute(struct auth *a, const struct attempt *t, struct err *
 
     if (!cache_hash_begin(a->cache))
         return err_set(e, ST_UNAVAILABLE, "too many logins at once");
-    ok = password_matches(t->password, t->text);
+    ok = password_matches(t->password, t->text, a->opt.iterations);
     cache_hash_end(a->cache);
     if (!ok) {
         cache_failed(a->cache, t, a->opt.lockout_s);

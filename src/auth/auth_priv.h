@@ -22,8 +22,8 @@ struct password {
     unsigned char key[PASSWORD_KEY_MAX];
     size_t key_len;
 };
-/* NULL: nobody's. An unknown name costs what a wrong password costs. */
-bool password_matches(const struct password *p, struct slice text);
+/* NULL: nobody's. An unknown name costs what a wrong password of a new account costs. */
+bool password_matches(const struct password *p, struct slice text, unsigned iterations);
 void password_make(struct password *p, struct slice text, struct slice salt, unsigned iterations);
 /* The stored form of an admin's; false: clear text when *malformed is not set. Borrows. */
 bool password_parse_admin(struct slice text, struct password *p, bool *malformed);

@@ -3,12 +3,19 @@
 #include "base/digest.h"
 #include "base/text.h"
 
-bool password_matches(const struct password *p, struct slice text)
+static unsigned clamp(unsigned n)
 {
-    static const struct password nobody = {.prf = "sha256",
-                                           .salt = {"00000000000000000000000000000000", 32},
-                                           .iterations = PASSWORD_ITERATIONS,
-                                           .key_len = 32};
+    if (n < PASSWORD_ITERATIONS_MIN)
+        return PASSWORD_ITERATIONS_MIN;
+    return n > PASSWORD_ITERATIONS_MAX ? PASSWORD_ITERATIONS_MAX : n;
+}
+
+bool password_matches(const struct password *p, struct slice text, unsigned iterations)
+{
+    const struct password nobody = {.prf = "sha256",
+                                    .salt = {"00000000000000000000000000000000", 32},
+                                    .iterations = clamp(iterations),
+                                    .key_len = 32};
     const struct password *h = p != NULL ? p : &nobody;
     unsigned char key[PASSWORD_KEY_MAX];
 
@@ -21,11 +28,8 @@ bool password_matches(const struct password *p, struct slice text)
 
 void password_make(struct password *p, struct slice text, struct slice salt, unsigned iterations)
 {
-    *p = (struct password){.prf = "sha256", .salt = salt, .iterations = iterations, .key_len = 32};
-    if (iterations < PASSWORD_ITERATIONS_MIN)
-        p->iterations = PASSWORD_ITERATIONS_MIN;
-    if (iterations > PASSWORD_ITERATIONS_MAX)
-        p->iterations = PASSWORD_ITERATIONS_MAX;
+    *p = (struct password){
+        .prf = "sha256", .salt = salt, .iterations = clamp(iterations), .key_len = 32};
     (void)pbkdf2(p->prf, text, salt, p->iterations, p->key, p->key_len);
 }
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
@@ -192,6 +193,27 @@ def test_lockout_can_be_off(tmp_path):
         wrong = basic("who", "no")
         for _ in range(8):
             assert server.get("/", headers=wrong, auth=False).status == 401
+
+
+def test_guessing_keeps_nobody_waiting():
+    """Sixty hashes of 600,000 rounds are asked for at once: some are refused, others go on."""
+    with Server() as server:
+        assert server.get("/").status == 200  # the password is remembered
+        statuses, slowest = [], 0
+
+        def guess(n):
+            statuses.append(server.get("/", headers=basic("u%d" % n, "x"), auth=False).status)
+
+        threads = [threading.Thread(target=guess, args=(n,)) for n in range(60)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            began = time.monotonic()
+            assert server.get("/_session").status == 200
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.01)
+        assert set(statuses) <= {401, 503} and 401 in statuses
+        assert slowest < 1, slowest
 
 
 def test_require_valid_user(tmp_path):
