@@ -669,9 +669,6 @@ def test_sort(full):
 def test_sort_by_a_field(full):
     want = nearest("cosine", QUERY, full.held, 10)
     reply = find(full, QUERY, limit=10, sort=[{"n": "asc"}])
-    if reply.status == 400:
-        error(reply, 400, "unsupported_sort")
-        pytest.skip("re-ordering the window by a field is not built yet")
     assert ids(reply) == sorted(want)
 
 
