@@ -7,7 +7,8 @@
  *     likewise _local documents, the state of databases, and removals that an older record
  *     elsewhere could contradict
  *   3 they are read again: nothing is left, and the accounts agree; if not, all rows are looked at
- *   4 LevelDB is durable up to the last move: no recovery will ask for the segment
+ *   4 LevelDB is durable up to the last move and the segment's last record: no recovery will ask
+ *     for the segment
  *   5 a LOG_GONE record names the LSNs; then the segment is deleted
  *
  * A crash at any point leaves the segment, or all that was in it elsewhere: moved records say what
@@ -537,11 +538,26 @@ static enum status tell_gone(struct work *w, struct err *e)
     return st;
 }
 
+/* The log's own records do not move the applied LSN: a segment that ends with one would lie above it
+ * still, and recovery would ask for it. */
+static enum status pass_last(struct work *w, struct err *e)
+{
+    if (atomic_load(&w->s->applied_lsn) >= w->last_lsn)
+        return ST_OK;
+    (void)next_op(w, NULL, MOVE_NEXT, 0);
+    TRY(flush(w, e));
+    if (atomic_load(&w->s->applied_lsn) < w->last_lsn)
+        return err_set(e, ST_INTERNAL, "record %llu is not applied",
+                       (unsigned long long)w->last_lsn);
+    return ST_OK;
+}
+
 static enum status run(struct work *w, struct err *e)
 {
     TRY(sync(w, e));
     TRY(move_all(w, e));
     TRY(verify(w, e));
+    TRY(pass_last(w, e));
     if (!maint_barrier_at(w->s, atomic_load(&w->s->applied_lsn)))
         return err_set(e, ST_UNAVAILABLE, "the store closes");
     if (w->first_lsn != 0)

@@ -179,7 +179,7 @@ static void maint_main(void *arg)
 
     for (;;) {
         struct err e = {0};
-        bool stop, drop, want;
+        bool stop, drop, want, due;
 
         mutex_lock(&s->maint_mu);
         if (!s->maint_stopping && !s->maint_drop && s->maint_want <= s->maint_done)
@@ -193,11 +193,13 @@ static void maint_main(void *arg)
             return;
         if (drop && maint_drops(s, &e) != ST_OK)
             store_die(s, "deleting the rows of a dropped database", &e);
-        if ((want || barrier_due(s)) && maint_barrier(s, &e) != ST_OK)
+        due = want || barrier_due(s);
+        if (due && maint_barrier(s, &e) != ST_OK)
             store_die(s, "barrier", &e);
         mutex_lock(&s->maint_mu);
-        if (s->maint_done != s->barrier_lsn) { /* whoever waits may have begun to just now */
-            s->maint_done = s->barrier_lsn;
+        /* What recovery applied is durable after the first barrier of this life, not before. */
+        if (due && s->maint_done != s->barrier_lsn) {
+            s->maint_done = s->barrier_lsn; /* whoever waits may have begun to just now */
             cond_broadcast(&s->maint_cond);
         }
         mutex_unlock(&s->maint_mu);

@@ -4,7 +4,7 @@
  *     moved aside, an empty one takes its place, and everything is applied again from LSN 1
  *   2 A := the LSN that LevelDB says it has applied
  *   3 the log: checked, its torn tail cut (wal/log.h); A beyond its end: refused, then LevelDB has
- *     what an older copy of the log does not
+ *     what an older copy of the log does not; records after A taken away by compaction: as in 1
  *   4 records after A applied, in batches, by apply.c
  *   5 the catalogue read; the log's new segment started
  * Every step can be interrupted and started again. Threads: the opener only.
@@ -195,6 +195,26 @@ static enum status read_next_dbnum(struct store *s, struct err *e)
     return st;
 }
 
+/* Compaction took away records that this index has not seen: an old copy, or a rebuild that was cut
+ * short. Going on from where it is would keep rows whose removal is no longer in the log. */
+static enum status start_over(struct store *s, const struct store_options *opt,
+                              const struct log_options *lo, struct err *e)
+{
+    uint64_t applied;
+
+    if (s->segs->ops->free_bytes(s->segs) < INDEX_ROOM_BYTES)
+        return err_set(e, ST_NO_SPACE, "no room to make the index again");
+    log_warn("store %s: the index is older than the log's last compaction: it is made again",
+             s->dir);
+    log_close(s->log);
+    s->log = NULL;
+    kv_close(s->kv);
+    s->kv = NULL;
+    TRY(move_aside(s, e));
+    TRY(try_index(s, opt, false, &applied, e));
+    return log_open(s->segs, lo, &s->super, 1, &s->log, e);
+}
+
 enum status store_recover(struct store *s, const struct store_options *opt, struct err *e)
 {
     struct log_options lo = {
@@ -207,11 +227,10 @@ enum status store_recover(struct store *s, const struct store_options *opt, stru
         return err_set(e, ST_CORRUPT,
                        "log was rolled back: the index has record %llu, the log ends at %llu",
                        (unsigned long long)applied, (unsigned long long)log_last_lsn(s->log));
-    if (applied != 0 && log_gaps(s->log) != 0 && !opt->salvage)
-        return err_set(e, ST_CORRUPT,
-                       "the index is older than the log's last compaction: delete %s/idx, it is "
-                       "made again from the log",
-                       s->dir);
+    if (applied != 0 && log_gaps(s->log) != 0 && !opt->salvage) {
+        TRY(start_over(s, opt, &lo, e));
+        applied = 0;
+    }
     TRY(accounts_load(s->accounts, s->kv, e));
     TRY(replay(s, applied, opt->salvage || log_gaps(s->log) != 0, e));
     TRY(read_next_dbnum(s, e));

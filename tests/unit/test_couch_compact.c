@@ -431,6 +431,127 @@ static void kills_lose_nothing(void **state)
     assert_check_clean(x);
 }
 
+/* A life that ends as if killed: what LevelDB had not in a table is lost. LevelDB's thread does not
+ * come along into a child: so nothing in this process may have used it before. */
+static void in_child(struct fix *x, void (*live)(struct fix *x))
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(60);
+        small_open(x);
+        live(x);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static int no_store(void **state)
+{
+    *state = small_new(false);
+    return 0;
+}
+
+static void live_fill(struct fix *x)
+{
+    db_release(fill(x));
+    store_close(x->s);
+}
+
+static void live_idle(struct fix *x)
+{
+    store_close(x->s);
+}
+
+static void live_hot(struct fix *x)
+{
+    struct db *db = open_db(x, "db");
+
+    for (uint32_t gen = 61; gen <= 300; gen++)
+        fat_put(x, db, "hot", gen, 300, false);
+    db_release(db);
+}
+
+/* Those that are empty: nothing is moved, so nothing is written before the deletion. */
+static void live_compact(struct fix *x)
+{
+    struct log_seg_info *v;
+    size_t n = log_segments(store_log(x->s), &v), gone = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!v[i].sealed || accounts_live(x->s->accounts, v[i].seg) != 0)
+            continue;
+        if (compact_segment(x->s, v[i].seg, &x->e) != ST_OK)
+            _exit(1);
+        gone++;
+    }
+    _exit(gone == 0 ? 2 : 0);
+}
+
+static bool index_was_bad(const struct fix *x)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/0/idx.bad.1", x->dir);
+    return fs_exists(path);
+}
+
+/* The index that a recovery made is not durable because it was read: the first barrier of a life
+ * must be one before segments go that only this index makes superfluous. */
+static void the_index_is_durable_before_a_segment_goes(void **state)
+{
+    struct fix *x = *state;
+
+    in_child(x, live_fill);
+    in_child(x, live_hot);
+    in_child(x, live_compact);
+    in_child(x, live_idle);
+    assert_false(index_was_bad(x));
+}
+
+/* A segment with only the log's own record lies above the applied LSN. */
+static void lives_that_wrote_nothing_go(void **state)
+{
+    struct fix *x = *state;
+
+    in_child(x, live_fill);
+    in_child(x, live_idle);
+    in_child(x, live_idle);
+    in_child(x, live_compact);
+    in_child(x, live_idle);
+    assert_false(index_was_bad(x));
+}
+
+/* An index from before a compaction, or a rebuild that was cut short, is no ground to go on from. */
+static void an_index_older_than_a_compaction_is_made_again(void **state)
+{
+    struct fix *x = *state;
+    char from[128], to[128];
+    struct slice before;
+
+    db_release(fill(x));
+    store_close(x->s);
+    snprintf(from, sizeof(from), "%s/0/idx", x->dir);
+    snprintf(to, sizeof(to), "%s/0/old", x->dir);
+    assert_int_equal(rename(from, to), 0);
+    small_open(x); /* rebuilt */
+    live_hot(x);
+    assert_true(compact_below(x, 2.0) >= 1);
+    store_close(x->s);
+    small_open(x);
+    before = dump_rows(x);
+    store_close(x->s);
+    drop_index(x);
+    assert_int_equal(rename(to, from), 0);
+    small_open(x);
+    wait_dropped(x);
+    assert_true(index_was_bad(x));
+    assert_true(slice_eq(before, dump_rows(x)));
+    assert_check_clean(x);
+}
+
 static void tables_of_gone_lsns(void **state)
 {
     struct gone g = {0}, h;
@@ -461,6 +582,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_of_gone_lsns),
+        /* first, see in_child */
+        cmocka_unit_test_setup_teardown(the_index_is_durable_before_a_segment_goes, no_store,
+                                        fix_end),
+        cmocka_unit_test_setup_teardown(lives_that_wrote_nothing_go, no_store, fix_end),
         cmocka_unit_test_setup_teardown(compaction_keeps_what_is_live_and_the_rest_goes,
                                         small_files, fix_end),
         cmocka_unit_test_setup_teardown(any_order_of_victims_rebuilds, small_memory, fix_end),
@@ -468,6 +593,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_missing_segment_that_was_not_compacted_is_damage,
                                         small_files, fix_end),
         cmocka_unit_test_setup_teardown(kills_lose_nothing, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(an_index_older_than_a_compaction_is_made_again, small_files,
+                                        fix_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
