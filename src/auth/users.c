@@ -43,18 +43,16 @@ static enum status load(struct db *db, struct slice id, struct arena *arena, str
     struct docinfo info;
     struct doc_body body;
     enum status st;
-    int node;
 
     *out = (struct stored){0};
     if (id.n > LIMIT_DOCID_BYTES)
         return ST_OK;
-    st = doc_find(db, id, slice_of(NULL, 0), arena, &info, &node, e);
-    if (st == ST_NOT_FOUND)
+    st = doc_winner(db, id, arena, &info, &body, e);
+    if (st == ST_NOT_FOUND || (st == ST_OK && (info.flags & DOCINFO_DELETED) != 0))
         return ST_OK;
     TRY(st);
-    TRY(doc_load_body(db, &info.tree.nodes[node].ptr, arena, &body, e));
     TRY(json_parse(arena, body.json, &out->doc, e));
-    out->rev = rev_text(arena, &info.tree.nodes[node].rev);
+    out->rev = rev_text(arena, &info.tree.nodes[revtree_winner(&info.tree)].rev);
     out->conflicts = (info.flags & DOCINFO_CONFLICTS) != 0;
     out->found = true;
     return ST_OK;

@@ -59,13 +59,19 @@ enum status doc_local_read(struct db *db, struct slice id, struct arena *a, stru
                            struct rev *rev, struct err *e)
 {
     struct slice row, json;
-    uint64_t n;
+    enum status st = ST_NOT_FOUND;
+    uint64_t n = 0;
     bool found;
 
-    TRY(find_row(db, id, a, &row, &found, e));
-    if (!found)
-        return err_set(e, ST_NOT_FOUND, "missing");
-    TRY(read_json(db, row, a, &n, &json, e));
+    for (int i = 0; i < AGAIN_MAX && st == ST_NOT_FOUND; i++) { /* compaction may move it */
+        TRY(find_row(db, id, a, &row, &found, e));
+        if (!found)
+            return err_set(e, ST_NOT_FOUND, "missing");
+        st = read_json(db, row, a, &n, &json, e);
+    }
+    if (st == ST_NOT_FOUND)
+        return err_set(e, ST_CORRUPT, "a local document in a segment that is gone");
+    TRY(st);
     if (json.n < 2)
         return err_set(e, ST_CORRUPT, "a local document without an object");
     *rev = (struct rev){.id = arena_printf(a, "%llu", (unsigned long long)n)};

@@ -4,6 +4,8 @@
 #include "couch/doc_read.h"
 #include "json/json.h"
 
+enum { AGAIN_MAX = 8 }; /* times that a row is read again because compaction moved its body */
+
 #define LOCAL_PREFIX SLICE_LIT("_local/")
 
 /* ---- doc_parse.c: the special members of a document ---- */

@@ -6,8 +6,6 @@
 #include "couch/doc_priv.h"
 #include "couch/keys.h"
 
-enum { AGAIN_MAX = 8 };
-
 static enum status not_found(struct err *e, const char *reason)
 {
     (void)err_set(e, ST_NOT_FOUND, "%s", reason);
@@ -68,6 +66,20 @@ enum status doc_load_again(struct db *db, struct slice id, const struct rev *wan
         st = doc_load_body(db, &out->info.tree.nodes[out->node].ptr, a, &out->body, e);
     }
     return st;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
+enum status doc_winner(struct db *db, struct slice id, struct arena *a, struct docinfo *info,
+                       struct doc_body *body, struct err *e)
+{
+    enum status st = ST_NOT_FOUND;
+
+    for (int i = 0; i < AGAIN_MAX && st == ST_NOT_FOUND; i++) {
+        TRY(doc_info(db, NULL, id, a, info, e));
+        st = doc_load_body(db, &info->winner_ptr, a, body, e);
+    }
+    /* not "it is not there": a caller would believe it */
+    return st != ST_NOT_FOUND ? st : err_set(e, ST_CORRUPT, "a body in a segment that is gone");
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract's parameters */

@@ -35,6 +35,10 @@ struct doc_again {
 };
 enum status doc_load_again(struct db *db, struct slice id, const struct rev *want, bool exact,
                            struct arena *a, struct doc_again *out, struct err *e) MUST_CHECK;
+/* The document's row and its winner's body as they are now, wherever compaction has taken it.
+ * ST_NOT_FOUND only when the document was never there; a tombstone is loaded like any other. */
+enum status doc_winner(struct db *db, struct slice id, struct arena *a, struct docinfo *info,
+                       struct doc_body *body, struct err *e) MUST_CHECK;
 /* Appends the whole JSON object of node i of info's tree: _id, _rev, body, _deleted, _attachments
  * and what opts asks for. ST_NOT_FOUND "missing" when the node has no body. */
 enum status doc_write_json(struct db *db, struct slice id, const struct docinfo *info, int node,

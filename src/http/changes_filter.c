@@ -115,7 +115,7 @@ static enum status find_function(struct request *rq, struct db *db, struct slice
     name = slice_of(slash + 1, (size_t)(path.p + path.n - slash - 1));
     id = arena_printf(rq->arena, "_design/%.*s", (int)(slash - path.p), path.p);
     TRY(doc_find(db, id, slice_of(NULL, 0), rq->arena, &info, &node, &rq->err));
-    TRY(doc_load_body(db, &info.winner_ptr, rq->arena, &body, &rq->err));
+    TRY(doc_winner(db, id, rq->arena, &info, &body, &rq->err));
     TRY(json_parse(rq->arena, body.json, &ddoc, &rq->err));
     all = json_get(ddoc, slice_eq(slice_str(kind), SLICE_LIT("view")) ? "views" : "filters");
     if (all == NULL)

@@ -13,14 +13,13 @@ enum status vfind_load(struct vfind *f, struct slice id, struct arena *a, const 
     struct doc_body body;
     const struct json *doc;
     int winner;
-    enum status st = doc_info(f->db, NULL, id, a, &info, e);
+    enum status st = doc_winner(f->db, id, a, &info, &body, e);
 
     *out = NULL;
     if (st == ST_NOT_FOUND || (st == ST_OK && (info.flags & DOCINFO_DELETED) != 0))
         return ST_OK;
     TRY(st);
     winner = revtree_winner(&info.tree);
-    TRY(doc_load_body(f->db, &info.winner_ptr, a, &body, e));
     if (body.natts == 0 && !f->rq->conflicts) {
         doc = find_doc_json(a, id, &info.tree.nodes[winner].rev, body.json, e);
         *out = doc;

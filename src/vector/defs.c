@@ -46,9 +46,13 @@ static enum status add_ddoc(struct db *db, struct vdefs *l, struct slice id,
                             const struct docinfo_head *head, struct err *e)
 {
     const struct json *doc, *lang, *all;
+    struct docinfo info;
     struct doc_body body;
+    enum status st = doc_load_body(db, &head->winner_ptr, l->arena, &body, e);
 
-    TRY(doc_load_body(db, &head->winner_ptr, l->arena, &body, e));
+    if (st == ST_NOT_FOUND) /* moved by compaction since the row was read */
+        st = doc_winner(db, id, l->arena, &info, &body, e);
+    TRY(st);
     TRY(json_parse(l->arena, body.json, &doc, e));
     lang = json_get(doc, "language");
     all = json_get(doc, "vectors");

@@ -90,13 +90,12 @@ static enum status load_winner(struct db *db, struct slice id, struct arena *a,
 {
     struct docinfo info;
     struct doc_body body;
-    enum status st = doc_info(db, NULL, id, a, &info, e);
+    enum status st = doc_winner(db, id, a, &info, &body, e);
 
     *out = NULL;
     if (st == ST_NOT_FOUND || (st == ST_OK && (info.flags & DOCINFO_DELETED) != 0))
         return ST_OK;
     TRY(st);
-    TRY(doc_load_body(db, &info.winner_ptr, a, &body, e));
     return parse_body(body.json, a, out);
 }
 
