@@ -139,6 +139,30 @@ static void write_something(struct store *s)
     buf_free(&b);
 }
 
+/* The log alone must say the same: after compaction too. */
+static void life_without_index(const char *dir, struct slice before)
+{
+    struct store_options opt = {.dir = dir, .segment_bytes = SEGMENT_BYTES};
+    struct store *s = NULL;
+    struct err e = {0};
+    uint64_t bad = 0;
+    char path[4096];
+    struct buf b;
+
+    (void)snprintf(path, sizeof path, "%s/0/idx", dir);
+    if (fs_remove_tree(path, &e) != ST_OK || store_open(&opt, &s, &e) != ST_OK) {
+        wrong("rebuild", &e);
+        return;
+    }
+    (void)err_set(&e, ST_CORRUPT, "it holds something else than before");
+    if (look(s, &b) && !slice_eq(buf_slice(&b), before))
+        wrong("rebuild", &e);
+    buf_free(&b);
+    store_close(s);
+    if (store_check(dir, report, NULL, &bad, &e) != ST_OK)
+        wrong("check of what was rebuilt", &e);
+}
+
 static void second_life(const char *dir)
 {
     struct store_options opt = {.dir = dir, .segment_bytes = SEGMENT_BYTES};
@@ -156,9 +180,13 @@ static void second_life(const char *dir)
         wrong("second recovery", &e);
     buf_free(&b);
     write_something(s);
+    if (!look(s, &b))
+        return;
     store_close(s);
     if (store_check(dir, report, NULL, &bad, &e) != ST_OK)
         wrong("check", &e);
+    life_without_index(dir, buf_slice(&b));
+    buf_free(&b);
 }
 
 /* fn(dir) in a child; false: shared->why says what was wrong. */

@@ -4,7 +4,9 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/fs.h"
 #include "base/mutex.h"
 #include "couch/doc_read.h"
@@ -58,7 +60,7 @@ static void conflicts(struct drive *d)
     struct db *db = drive_db(d, "db");
 
     for (unsigned i = 0; i < 5 && db != NULL; i++) {
-        struct commit_op op = drive_graft(d, db, "branchy", 2 + i % 3, 10 + i);
+        struct commit_op op = drive_graft(d, db, "branchy", 2 + i % 3, 10 + d->requests);
 
         op.deleted = i == 3;
         drive_run(d, &op, 1);
@@ -296,6 +298,170 @@ static void drop_large(struct drive *d)
     drive_put(d, drive_db(d, "wide"), "new", 50);
 }
 
+/* ---- compaction ---- */
+
+/* One that does not come through without an injected failure is a finding. */
+static void compact_one_of(struct drive *d, uint64_t seg)
+{
+    if (compact_segment(d->s, seg, &d->e) == ST_OK)
+        return;
+    fprintf(stderr, "segment %llu: %s\n", (unsigned long long)seg, d->e.reason);
+    if (getenv("FAIL") == NULL) /* NOLINT(concurrency-mt-unsafe): nobody sets it */
+        exit(9); /* NOLINT(concurrency-mt-unsafe): a finding; the rest is no matter */
+}
+
+/* Every `step`th sealed segment from the `first` on; from the newest on when `back`. */
+static void compact_some(struct drive *d, size_t first, size_t step, bool back)
+{
+    struct log_seg_info *v;
+    size_t n = log_segments(store_log(d->s), &v);
+
+    for (size_t i = first; i < n && store_trouble(d->s)[0] == '\0'; i += step)
+        if (v[back ? n - 1 - i : i].sealed)
+            compact_one_of(d, v[back ? n - 1 - i : i].seg);
+    mem_free(v);
+}
+
+/* What is written next begins a segment, so that what was is sealed. */
+static void next_segment(struct drive *d)
+{
+    log_want_roll(store_log(d->s));
+    drive_put(d, drive_db(d, "db"), "tick", 60);
+}
+
+/* Each kind of record, so that what is live and what is dead lies side by side. */
+static void all_kinds(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op op;
+
+    conflicts(d);
+    attachments(d);
+    locals(d);
+    deletes(d);
+    lifecycle(d);
+    drive_drop(d, "phoenix");
+    props(d);
+    if (db == NULL)
+        return;
+    /* two leaves, of which one has an attachment in another segment than its body */
+    op = drive_graft(d, db, "att", 2, 5 + d->requests);
+    drive_attach(d, &op, "branch", 700);
+    drive_run(d, &op, 1);
+    drive_put(d, db, numbered(d, "once", 0), 900);
+}
+
+static void compact_kinds(struct drive *d)
+{
+    all_kinds(d);
+    next_segment(d);
+    compact_some(d, 0, 1, false);
+    drive_put(d, drive_db(d, "db"), "stays", 300);
+    next_segment(d);
+    compact_some(d, 0, 2, false);
+}
+
+/* Newest first: then what an older segment says is contradicted only by what was moved. */
+static void compact_back(struct drive *d)
+{
+    all_kinds(d);
+    next_segment(d);
+    compact_some(d, 0, 1, true);
+    all_kinds(d);
+    next_segment(d);
+    compact_some(d, 1, 3, false);
+    compact_some(d, 0, 2, true);
+}
+
+static char *index_of(struct drive *d, const char *suffix)
+{
+    return arena_cstr(d->a, arena_printf(d->a, "%s/0/idx%s", d->dir, suffix));
+}
+
+/* The index is made again from what compaction left. */
+static void compact_lost(struct drive *d)
+{
+    compact_back(d);
+    drive_close(d);
+    if (rename(index_of(d, ""), index_of(d, d->phase == 0 ? ".a" : ".b")) != 0)
+        return;
+    drive_open(d);
+    drive_put(d, drive_db(d, "db"), "behind", 120);
+    next_segment(d);
+    compact_some(d, 0, 1, false);
+}
+
+/* Lives that wrote nothing leave segments with nothing but the log's own record. */
+static void compact_restarts(struct drive *d)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        drive_put(d, drive_db(d, "db"), "always", 200);
+        drive_close(d);
+        drive_open(d);
+        drive_close(d);
+        drive_open(d);
+        if (i != 1)
+            compact_some(d, 0, 1, i == 0);
+    }
+    compact_some(d, 0, 1, false);
+}
+
+/* The first thing after a start, when nothing has been written since. */
+static void compact_first(struct drive *d)
+{
+    compact_some(d, 0, 1, d->phase % 2 != 0);
+    mixed(d);
+    drive_put(d, drive_db(d, "db"), numbered(d, "own", 3), 1700);
+}
+
+static void compacting(void *arg)
+{
+    struct drive *d = arg;
+    struct drive own = *d;
+
+    for (unsigned i = 0; i < 3; i++)
+        compact_some(&own, i % 2, 1 + i % 2, i == 1);
+}
+
+/* Documents change while their segments are emptied. */
+static void compact_beside(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op op;
+    struct thread t;
+
+    attachments(d);
+    roll(d);
+    thread_start(&t, "compacting", compacting, d);
+    for (unsigned i = 0; i < 12 && db != NULL; i++) {
+        drive_put(d, db, numbered(d, "roll", i % 9), 700);
+        op = drive_local(d, db, "checkpoint", i + 1, drive_json(d, i % 3 == 0 ? 5000 : 80));
+        drive_run(d, &op, 1);
+        if (i % 4 == 3)
+            drive_delete(d, db, numbered(d, "roll", i % 9));
+        if (i == 6)
+            attachments(d);
+    }
+    drive_drop(d, "side");
+    drive_put(d, drive_db(d, "side"), "s", 30);
+    thread_join(&t);
+}
+
+/* As POST /{db}/_compact does. */
+static void compact_asked(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    all_kinds(d);
+    for (unsigned i = 0; i < 2 && db != NULL; i++) {
+        db_compact_start(db);
+        drive_put(d, db, numbered(d, "asked", i), 500);
+        while (db_compact_running(db))
+            (void)usleep(1000);
+        drive_put(d, db, "stays", 300 + i);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct drive *d);
@@ -324,6 +490,13 @@ static const struct {
     {"mixed_barrier", mixed_barrier, 0},
     {"index_lost", index_lost, 0},
     {"drop_large", drop_large, 0},
+    {"compact_kinds", compact_kinds, 4 << 10},
+    {"compact_back", compact_back, 4 << 10},
+    {"compact_lost", compact_lost, 4 << 10},
+    {"compact_restarts", compact_restarts, 4 << 10},
+    {"compact_first", compact_first, 4 << 10},
+    {"compact_beside", compact_beside, 4 << 10},
+    {"compact_asked", compact_asked, 4 << 10},
 };
 
 void script_run(struct drive *d, const char *name)
