@@ -21,10 +21,26 @@ namespace
 
 const uint32_t none = UINT32_MAX;
 
+// Rows at..at+n as FAISS shall see them.
+void prepare(const struct faiss_build *b, uint32_t at, uint32_t n, std::vector<float> &out)
+{
+    const size_t dims = b->dims;
+
+    out.resize(n * dims);
+    for (uint32_t i = 0; i < n; i++) {
+        const float *row = b->rows + (at + i) * dims;
+        const float div = b->divide != nullptr && b->divide[at + i] > 0 ? b->divide[at + i] : 1;
+        const float scale = b->scale != nullptr ? b->scale[at + i] : 1;
+
+        for (size_t d = 0; d < dims; d++)
+            out[i * dims + d] = row[d] * scale / div;
+    }
+}
+
 bool add_all(faiss::IndexHNSWFlat &index, const struct faiss_build *b)
 {
     const uint32_t chunk = std::max<uint32_t>(2048, b->n / 64);
-    std::vector<float> scaled;
+    std::vector<float> prepared;
 
     for (uint32_t at = 0; at < b->n; at += chunk) {
         const uint32_t n = std::min(chunk, b->n - at);
@@ -32,14 +48,9 @@ bool add_all(faiss::IndexHNSWFlat &index, const struct faiss_build *b)
 
         if (b->go_on != nullptr && !b->go_on(b->arg, static_cast<double>(at) / b->n))
             return false;
-        if (b->scale != nullptr) {
-            scaled.resize(static_cast<size_t>(n) * b->dims);
-            for (uint32_t i = 0; i < n; i++)
-                for (uint32_t d = 0; d < b->dims; d++) {
-                    const size_t j = static_cast<size_t>(i) * b->dims + d;
-                    scaled[j] = rows[j] * b->scale[at + i];
-                }
-            rows = scaled.data();
+        if (b->scale != nullptr || b->divide != nullptr) {
+            prepare(b, at, n, prepared);
+            rows = prepared.data();
         }
         index.add(n, rows);
     }
@@ -120,9 +131,8 @@ extern "C" enum faiss_rc faiss_graph_build(const struct faiss_build *b, struct f
         return FAISS_RC_FAILED;
     }
     try {
-        const faiss::MetricType metric =
-            b->inner_product ? faiss::METRIC_INNER_PRODUCT : faiss::METRIC_L2;
-        faiss::IndexHNSWFlat index(static_cast<int>(b->dims), static_cast<int>(b->m), metric);
+        faiss::IndexHNSWFlat index(static_cast<int>(b->dims), static_cast<int>(b->m),
+                                   faiss::METRIC_L2);
 
         omp_set_num_threads(static_cast<int>(std::max(1u, b->threads)));
         index.hnsw.efConstruction = static_cast<int>(b->efc);

@@ -15,9 +15,9 @@ extern "C" {
 
 struct faiss_build {
     const float *rows;
-    const float *scale; /* per row, multiplied in (unit length for cosine); NULL: none */
+    const float *scale;  /* per row, multiplied in (unit length for cosine); NULL: none */
+    const float *divide; /* per row, divided by (its length, for products); NULL: none */
     uint32_t n, dims, m, efc;
-    bool inner_product; /* else squared L2 */
     unsigned threads;
     /* Called between chunks with the fraction done; false cancels. */
     bool (*go_on)(void *arg, double done);

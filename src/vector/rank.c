@@ -146,7 +146,7 @@ static uint32_t search(struct vfind *f, uint32_t k, bool exact, struct vhit **ou
                         .q = &f->vq,
                         .k = k,
                         .effort = f->c.effort,
-                        .target = f->v->o.target_recall + 0.6 * (1 - f->v->o.target_recall),
+                        .target = vfind_target(f->v),
                         .exact = exact,
                         .ctx = f->ctx,
                         .arena = f->a};
@@ -198,6 +198,13 @@ static enum status rank_filtered(struct tests *t, struct pass *p, struct err *e)
     return ST_OK;
 }
 
+/* What a page lacks no later page brings, and a graph misses most at the edge of what it was asked
+ * for: later pages ask further than their own end. */
+static uint32_t page_margin(const struct vfind *f)
+{
+    return f->after_count > 0 && !f->windowed ? f->after_count / 4 + (uint32_t)vfind_limit(f) : 0;
+}
+
 static enum status rank_index(struct tests *t, struct pass *p, struct err *e)
 {
     struct vfind *f = t->f;
@@ -206,7 +213,7 @@ static enum status rank_index(struct tests *t, struct pass *p, struct err *e)
 
     if (!selector_is_all(f->rq->selector))
         return rank_filtered(t, p, e);
-    n = search(f, p->want + f->nskip, f->c.exact, &h);
+    n = search(f, p->want + page_margin(f) + f->nskip, f->c.exact, &h);
     f->plan = f->complete ? "exact" : "graph";
     return filter(t, h, n, p, e);
 }

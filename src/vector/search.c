@@ -106,21 +106,16 @@ static void collect_scan(struct vsearch *s, uint32_t part, uint32_t want, struct
     mem_free(t.heap);
 }
 
-static uint32_t graph_effort(const struct vsearch *s, const struct vseg *seg, uint32_t want)
+bool vsearch_graph(const struct vsearch *s, const struct vpart *p, uint32_t want, uint32_t *ef)
 {
-    uint32_t ef = s->effort != 0 ? s->effort : vcurve_ef(&seg->curve, s->target, s->k);
+    /* Widening: several rows of one document. */
+    uint32_t k = want > s->k + s->k / 4 + 64 ? want : s->k;
 
-    if (want > s->k + s->k / 4 + 64) /* widening: several rows of one document */
-        ef = ef > want ? ef : want;
-    return ef < want ? want : ef;
-}
-
-static bool use_graph(struct vsearch *s, const struct vpart *p, uint32_t want, uint32_t *ef)
-{
     if (s->exact || p->seg == NULL || p->seg->graph.n == 0)
         return false;
-    *ef = graph_effort(s, p->seg, want);
-    return *ef < p->n / 4;
+    *ef = s->effort != 0 ? s->effort : vcurve_ef(&p->seg->curve, s->target, k);
+    *ef = *ef < want ? want : *ef;
+    return vgraph_pays(*ef, p->n);
 }
 
 static void collect(struct vsearch *s, uint32_t want, struct picks *l)
@@ -133,7 +128,7 @@ static void collect(struct vsearch *s, uint32_t want, struct picks *l)
 
         if (vpart_live(p) == 0)
             continue;
-        if (use_graph(s, p, want, &ef)) {
+        if (vsearch_graph(s, p, want, &ef)) {
             struct vgraph_query gq = {&p->seg->graph, &p->seg->rows, s->q,
                                       p->dead != NULL ? p->dead->w : NULL, ef};
             const struct vcand *c;
@@ -205,7 +200,7 @@ static bool certain(const struct vsearch *s, double last, float edge)
 uint32_t vsearch_run(struct vsearch *s, struct vhit **out)
 {
     uint64_t live = s->view->live;
-    uint64_t want = (uint64_t)s->k + (s->k / 8 > 16 ? s->k / 8 : 16);
+    uint64_t want = vsearch_want(s->k);
     struct picks l = {0};
     struct vhit *h = NULL;
     uint32_t docs = 0;

@@ -33,6 +33,13 @@ struct vhit { /* a document by its nearest row; id is borrowed from the view */
 };
 /* Up to k documents, nearest first; arena. */
 uint32_t vsearch_run(struct vsearch *s, struct vhit **out);
+/* Candidates for k documents, at first. */
+static inline uint64_t vsearch_want(uint32_t k)
+{
+    return (uint64_t)k + (k / 8 > 16 ? k / 8 : 16);
+}
+/* Is this part's graph walked for so many candidates, and how wide? Else its rows are scanned. */
+bool vsearch_graph(const struct vsearch *s, const struct vpart *p, uint32_t want, uint32_t *ef);
 /* Scores exactly the documents whose numbers are in docnums (ascending); all of them, in order. */
 uint32_t vsearch_docs(struct vsearch *s, const uint64_t *docnums, size_t n, struct vhit **out);
 int vhit_cmp(const void *x, const void *y);

@@ -141,6 +141,9 @@ uint32_t vseg_find(const struct vseg *s, uint64_t docnum, uint32_t *first)
 
 /* ---- calibration curve ---- */
 
+const uint32_t vwide_k[VWIDE_KS] = {100, 300, 1000};
+const float vwide_mul[VWIDE_POINTS] = {1.25f, 2, 3, 4, 6, 8, 12};
+
 double vcurve_recall(const struct vcurve *c, uint32_t ef)
 {
     double best = 0;
@@ -150,7 +153,8 @@ double vcurve_recall(const struct vcurve *c, uint32_t ef)
     return best;
 }
 
-uint32_t vcurve_ef(const struct vcurve *c, double target, uint32_t k)
+/* For ten answers. */
+static uint32_t narrow_ef(const struct vcurve *c, double target)
 {
     uint32_t ef = 512, i;
 
@@ -159,9 +163,73 @@ uint32_t vcurve_ef(const struct vcurve *c, double target, uint32_t k)
         if ((double)c->at[i].recall >= target)
             break;
     }
-    if (c->n > 0 && i == c->n)
-        ef *= 2;                                  /* the data are harder than the curve goes */
-    ef = ef < VCURVE_EF_MIN ? VCURVE_EF_MIN : ef; /* stored vectors are easier than real queries */
-    /* Beyond ten answers the walk must hold them all, with the margin it had for ten. */
-    return k <= 10 ? ef : k + k / 4 + ef;
+    if (c->n > 0 && i == c->n) { /* the data are harder than the curve goes */
+        if (c->strict)
+            return VCURVE_SCAN;
+        ef *= 2;
+    }
+    /* Stored vectors are easier than real queries. */
+    return ef < VCURVE_EF_MIN ? VCURVE_EF_MIN : ef;
+}
+
+static uint32_t wide_ef(const struct vcurve *c, double target, uint32_t ki)
+{
+    uint32_t i = 0;
+
+    while (i < VWIDE_POINTS && c->wide[ki][i] != 0 && (double)c->wide[ki][i] < target)
+        i++;
+    if (i < VWIDE_POINTS)
+        return c->wide[ki][i] != 0 ? vwide_ef(ki, i) : VCURVE_SCAN;
+    return c->strict ? VCURVE_SCAN : vwide_ef(ki, VWIDE_POINTS - 1);
+}
+
+uint32_t vcurve_ef(const struct vcurve *c, double target, uint32_t k)
+{
+    uint32_t ef10 = narrow_ef(c, target), low = ef10, low_k = 10, high, high_k, ki = 0;
+    uint64_t ef, least = (uint64_t)k + k / 4 + ef10;
+
+    if (k <= 10 || ef10 == VCURVE_SCAN)
+        return ef10;
+    while (ki + 1 < VWIDE_KS && vwide_k[ki] < k)
+        ki++;
+    if (ki > 0) {
+        low_k = vwide_k[ki - 1];
+        low = wide_ef(c, target, ki - 1);
+    }
+    high_k = vwide_k[ki];
+    high = wide_ef(c, target, ki);
+    if (high == VCURVE_SCAN || low == VCURVE_SCAN)
+        return VCURVE_SCAN;
+    if (k >= high_k)
+        ef = (uint64_t)high * k / high_k;
+    else if (high > low)
+        ef = low + (uint64_t)(high - low) * (k - low_k) / (high_k - low_k);
+    else
+        ef = low;
+    ef = ef > least ? ef : least; /* the walk must hold them all, with a margin */
+    return ef < VCURVE_SCAN ? (uint32_t)ef : VCURVE_SCAN;
+}
+
+static double wide_recall(const struct vcurve *c, uint32_t ki, double mul)
+{
+    double r = 0;
+
+    for (uint32_t i = 0; i < VWIDE_POINTS && (double)vwide_mul[i] <= mul; i++)
+        r = (double)c->wide[ki][i] > r ? (double)c->wide[ki][i] : r;
+    return r;
+}
+
+double vcurve_expect(const struct vcurve *c, uint32_t k, uint32_t ef)
+{
+    double mul = (double)ef / (k > 0 ? k : 1), low = vcurve_recall(c, ef), high;
+    uint32_t ki = 0;
+
+    if (k <= 10)
+        return low;
+    while (ki + 1 < VWIDE_KS && vwide_k[ki] < k)
+        ki++;
+    if (ki > 0)
+        low = wide_recall(c, ki - 1, mul);
+    high = wide_recall(c, ki, mul);
+    return low < high ? low : high;
 }

@@ -12,18 +12,36 @@
 #include "base/status.h"
 #include "vector/graph.h"
 
-enum { VCURVE_POINTS = 12, VCURVE_EF_MIN = 24 };
-/* recall@10 by effort, measured on stored vectors when the graph was built. */
+enum { VCURVE_POINTS = 12, VCURVE_EF_MIN = 24, VWIDE_KS = 3, VWIDE_POINTS = 7 };
+extern const uint32_t vwide_k[VWIDE_KS];    /* numbers of answers that are measured beside 10 */
+extern const float vwide_mul[VWIDE_POINTS]; /* their efforts: so many times k */
+static inline uint32_t vwide_ef(uint32_t ki, uint32_t point)
+{
+    return (uint32_t)((float)vwide_k[ki] * vwide_mul[point]);
+}
+/* Where a search stops being cheaper than a scan of n rows. */
+static inline bool vgraph_pays(uint32_t ef, uint32_t n)
+{
+    return ef < n / 8;
+}
+/* Recall by effort, measured on stored vectors when the graph was built. */
 struct vcurve {
     uint32_t n, sampled;
+    bool strict; /* dot: rather no graph than less than the target */
     struct {
         uint32_t ef;
         float recall;
-    } at[VCURVE_POINTS];
+    } at[VCURVE_POINTS]; /* recall@10 */
+    /* recall@k at vwide_ef(); 0: not measured, since less was enough or a scan is cheaper */
+    float wide[VWIDE_KS][VWIDE_POINTS];
 };
-/* Least ef that reaches the target for k answers. */
+enum { VCURVE_SCAN = UINT32_MAX };
+/* Least ef that reaches the target for k answers, or the highest measured when none did;
+ * VCURVE_SCAN: the graph is no help. */
 uint32_t vcurve_ef(const struct vcurve *c, double target, uint32_t k);
-double vcurve_recall(const struct vcurve *c, uint32_t ef);
+double vcurve_recall(const struct vcurve *c, uint32_t ef); /* @10 */
+/* What was measured at this or more answers and this or less effort; 0: nothing was. */
+double vcurve_expect(const struct vcurve *c, uint32_t k, uint32_t ef);
 
 struct vseg {
     uint32_t number; /* of its file */

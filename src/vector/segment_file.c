@@ -16,7 +16,7 @@
 
 static const char magic[8] = {'D', 'I', 'V', 'V', 'S', 'E', 'G', '1'};
 enum {
-    SEG_VERSION = 1,
+    SEG_VERSION = 2,
     H_VERSION = 8,
     H_METRIC = 12,
     H_DIMS = 16,
@@ -32,6 +32,7 @@ enum {
     H_POINTS = 68,
     H_CURVE = 72, /* VCURVE_POINTS times ef, recall */
     H_POINT_BYTES = 8,
+    H_WIDE = 168,  /* VWIDE_KS times VWIDE_POINTS times recall */
     H_PARTS = 256, /* PART_COUNT times offset, length, crc, 0 */
     H_PART_BYTES = 24,
     H_CRC = SEG_ALIGN - 4
@@ -45,6 +46,11 @@ static size_t part_at(size_t i)
 static size_t curve_at(size_t i)
 {
     return H_CURVE + H_POINT_BYTES * i;
+}
+
+static size_t wide_at(size_t ki, size_t point)
+{
+    return H_WIDE + 4 * (VWIDE_POINTS * ki + point);
 }
 
 static void put_f32(unsigned char *p, float f)
@@ -77,6 +83,9 @@ static void header_encode(const struct vseg *s, const unsigned char sig[VSEG_SIG
         put_le32(h + curve_at(i), s->curve.at[i].ef);
         put_f32(h + curve_at(i) + 4, s->curve.at[i].recall);
     }
+    for (uint32_t i = 0; i < VWIDE_KS; i++)
+        for (uint32_t j = 0; j < VWIDE_POINTS; j++)
+            put_f32(h + wide_at(i, j), s->curve.wide[i][j]);
 }
 
 static enum status sys_err(struct err *e, const char *call, const char *path)
@@ -153,9 +162,30 @@ out:
 
 /* ---- reading ---- */
 
+static float get_f32(const unsigned char *p)
+{
+    uint32_t u = get_le32(p);
+    float f;
+
+    memcpy(&f, &u, 4);
+    return f;
+}
+
 static enum status bad(struct err *e, const char *what)
 {
     return err_set(e, ST_CORRUPT, "vector segment: %s", what);
+}
+
+static void curve_decode(struct vseg *s, const unsigned char *h)
+{
+    s->curve.strict = s->metric == VMETRIC_DOT;
+    for (uint32_t i = 0; i < s->curve.n; i++) {
+        s->curve.at[i].ef = get_le32(h + curve_at(i));
+        s->curve.at[i].recall = get_f32(h + curve_at(i) + 4);
+    }
+    for (uint32_t i = 0; i < VWIDE_KS; i++)
+        for (uint32_t j = 0; j < VWIDE_POINTS; j++)
+            s->curve.wide[i][j] = get_f32(h + wide_at(i, j));
 }
 
 static enum status header_decode(struct vseg *s, const unsigned char *h,
@@ -183,11 +213,7 @@ static enum status header_decode(struct vseg *s, const unsigned char *h,
     if (s->rows.dims == 0 || s->rows.dims > LIMIT_DIMS || s->curve.n > VCURVE_POINTS ||
         (s->graph.n != 0 && s->graph.n != s->rows.n))
         return bad(e, "header values");
-    for (uint32_t i = 0; i < s->curve.n; i++) {
-        uint32_t u = get_le32(h + curve_at(i) + 4);
-        s->curve.at[i].ef = get_le32(h + curve_at(i));
-        memcpy(&s->curve.at[i].recall, &u, 4);
-    }
+    curve_decode(s, h);
     return ST_OK;
 }
 
