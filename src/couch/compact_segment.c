@@ -554,6 +554,8 @@ static enum status pass_last(struct work *w, struct err *e)
 
 static enum status run(struct work *w, struct err *e)
 {
+    bool undeleted = w->s->undeleted;
+
     TRY(sync(w, e));
     TRY(move_all(w, e));
     TRY(verify(w, e));
@@ -564,7 +566,9 @@ static enum status run(struct work *w, struct err *e)
         TRY(tell_gone(w, e));
     if (!w->pace->wait(w->pace->arg, w->pace->grace_us))
         return err_set(e, ST_UNAVAILABLE, "the store closes");
+    w->s->undeleted = true; /* a file that stays is read by a rebuild: then nothing is the oldest */
     TRY(log_delete_seg(w->s->log, w->seg, e));
+    w->s->undeleted = undeleted;
     atomic_store(&w->s->log_bytes, log_bytes(w->s->log));
     return ST_OK;
 }
@@ -572,7 +576,7 @@ static enum status run(struct work *w, struct err *e)
 static bool is_oldest(struct store *s, uint64_t seg)
 {
     struct log_seg_info *v;
-    bool oldest = log_segments(s->log, &v) != 0 && v[0].seg == seg;
+    bool oldest = log_segments(s->log, &v) != 0 && v[0].seg == seg && !s->undeleted;
 
     mem_free(v);
     return oldest;

@@ -232,5 +232,6 @@ struct store {
 
     struct compactor *compactor; /* NULL: this store is not compacted by itself */
     _Atomic uint64_t victim;     /* the segment that is being compacted; 0: none */
+    bool undeleted;              /* compactor's: a segment left the table, perhaps not the disk */
 };
 #endif

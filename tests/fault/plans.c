@@ -76,6 +76,9 @@ const struct plan PLANS[] = {
      .script = "compact_kinds",
      .fail = {"pwritev:85:ENOSPC", "pwritev:70:ENOSPC:sticky", ""}},
     {.name = "sync_fails_in_moves", .script = "compact_kinds", .fail = {"fdatasync:95:EIO", ""}},
+    {.name = "unlink_fails", .script = "compact_kinds", .fail = {"unlink:7:EIO", ""}, .weight = 2},
+    {.name = "unlink_fails_late", .script = "compact_kinds", .fail = {"unlink:9:EIO", ""}},
+    {.name = "unlinks_fail", .script = "compact_back", .fail = {"unlink:4:EIO:sticky", ""}},
     /* no space, and no more of it */
     {.name = "full_once", .script = "mixed", .fail = {"pwritev:6:ENOSPC", ""}},
     {.name = "full_in_the_middle",

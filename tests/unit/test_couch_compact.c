@@ -474,20 +474,16 @@ static void live_hot(struct fix *x)
     db_release(db);
 }
 
-/* Those that are empty: nothing is moved, so nothing is written before the deletion. */
+/* The newest one that is empty: nothing is moved, so nothing is written before the deletion; and no
+ * other barrier comes after it. */
 static void live_compact(struct fix *x)
 {
     struct log_seg_info *v;
-    size_t n = log_segments(store_log(x->s), &v), gone = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        if (!v[i].sealed || accounts_live(x->s->accounts, v[i].seg) != 0)
-            continue;
-        if (compact_segment(x->s, v[i].seg, &x->e) != ST_OK)
-            _exit(1);
-        gone++;
-    }
-    _exit(gone == 0 ? 2 : 0);
+    for (size_t i = log_segments(store_log(x->s), &v); i-- > 0;)
+        if (v[i].sealed && accounts_live(x->s->accounts, v[i].seg) == 0)
+            _exit(compact_segment(x->s, v[i].seg, &x->e) == ST_OK ? 0 : 1);
+    _exit(2);
 }
 
 static bool index_was_bad(const struct fix *x)
