@@ -105,6 +105,21 @@ static void write_skipped(const struct info *in, struct buf *out)
     buf_str(out, "]}");
 }
 
+/* at10 is what the effort of a query reached when it was measured; effort 0: too little was
+ * reached, so that the rows are scanned. */
+static void write_recall(const struct vectors *v, const struct vcurve *c, struct buf *out)
+{
+    double target = vrecall_target(v), got;
+    uint32_t ef = vcurve_ef(c, target, 10);
+
+    got = vcurve_recall(c, ef);
+    buf_printf(out,
+               ",\"recall\":{\"sampled\":%u,\"target\":%.4f,\"at10\":%.4f,\"reached\":%s,"
+               "\"effort\":%u}",
+               c->sampled, target, got, got >= target ? "true" : "false",
+               ef == VCURVE_SCAN ? 0 : ef);
+}
+
 static void write_info(struct vectors *v, struct vdb *d, const struct vdef *def,
                        const struct info *in, struct buf *segs)
 {
@@ -128,12 +143,8 @@ static void write_info(struct vectors *v, struct vdb *d, const struct vdef *def,
     buf_add(&out, buf_slice(segs));
     buf_printf(&out, "],\"disk_size\":%llu,\"ram_size\":%llu", (unsigned long long)in->disk,
                (unsigned long long)in->ram);
-    if (in->largest != NULL) {
-        double t = v->o.target_recall;
-        uint32_t ef = vcurve_ef(&in->largest->curve, t + 0.6 * (1 - t), 10);
-        buf_printf(&out, ",\"recall\":{\"sampled\":%u,\"at10\":%.4f,\"effort\":%u}",
-                   in->largest->curve.sampled, vcurve_recall(&in->largest->curve, ef), ef);
-    }
+    if (in->largest != NULL)
+        write_recall(v, &in->largest->curve, &out);
     buf_str(&out, "}}");
     buf_clear(segs);
     buf_add(segs, buf_slice(&out));
@@ -187,6 +198,16 @@ static enum status info_of(struct vdb *d, const struct vdef *def, struct ventry 
     return st;
 }
 
+static enum status no_def(const struct vdefs *l, struct slice ddoc, struct slice name,
+                          struct err *e)
+{
+    for (const struct vdef_bad *b = l->bad; b != NULL; b = b->next)
+        if (slice_eq(slice_of(b->ddoc.p + 8, b->ddoc.n - 8), ddoc) && slice_eq(b->name, name))
+            return err_word(e, ST_BAD_REQUEST, "invalid_index", "%.*s", (int)b->reason.n,
+                            b->reason.p);
+    return err_word(e, ST_NOT_FOUND, "not_found", "no such vector index");
+}
+
 // NOLINTNEXTLINE(readability-function-size): seven parameters by the contract
 enum status vectors_info(struct vectors *v, struct db *db, struct slice ddoc, struct slice name,
                          struct arena *a, struct buf *out, struct err *e)
@@ -199,8 +220,7 @@ enum status vectors_info(struct vectors *v, struct db *db, struct slice ddoc, st
 
     if (st == ST_OK) {
         def = find_def(l, ddoc, name, &at);
-        st = def != NULL ? info_of(d, def, l->entry[at], a, out, e)
-                         : err_word(e, ST_NOT_FOUND, "not_found", "no such vector index");
+        st = def != NULL ? info_of(d, def, l->entry[at], a, out, e) : no_def(l, ddoc, name, e);
     }
     vdefs_put(d, l);
     vdb_put(d);

@@ -124,9 +124,8 @@ static enum status set_one(const struct json *v, struct clause *c, struct err *e
 }
 static enum status set_where(const struct json *v, struct clause *c, struct err *e)
 {
+    (void)v;
     (void)c;
-    if (json_is(v, JSON_OBJECT) && v->count == 0)
-        return ST_OK;
     return BAD_VALUE(e, "vector.where is not supported yet");
 }
 

@@ -19,6 +19,17 @@ static int def_cmp(const void *x, const void *y)
     return c != 0 ? c : slice_cmp(a->name, b->name);
 }
 
+static void add_bad(struct vdefs *l, struct slice ddoc, struct slice name, const char *reason)
+{
+    struct vdef_bad *b = arena_zalloc(l->arena, sizeof(*b));
+
+    b->ddoc = ddoc;
+    b->name = name;
+    b->reason = arena_printf(l->arena, "%s", reason);
+    b->next = l->bad;
+    l->bad = b;
+}
+
 static void add_def(struct vdefs *l, struct slice ddoc, const struct json *m)
 {
     struct vdef d;
@@ -29,6 +40,7 @@ static void add_def(struct vdefs *l, struct slice ddoc, const struct json *m)
     if (vdef_parse(l->arena, json_get(m, "index"), &d, &e) != ST_OK) {
         log_warn("%.*s/%.*s defines no usable vector index: %s", (int)ddoc.n, ddoc.p, (int)m->key.n,
                  m->key.p, e.reason);
+        add_bad(l, ddoc, m->key, e.reason);
         return;
     }
     d.ddoc = ddoc;

@@ -1,4 +1,6 @@
 /* vector/explain.c: POST _explain with a vector clause. Threads: a worker per request. */
+#include <math.h>
+
 #include "vector/vfind_priv.h"
 
 static void write_index(const struct vfind *f, const struct vdef *d, struct buf *out)
@@ -18,20 +20,30 @@ static void write_index(const struct vfind *f, const struct vdef *d, struct buf 
     buf_char(out, '}');
 }
 
+/* As search.c will do it; expected_recall is the least of what was measured for the graphs at this
+ * effort, null where nothing was measured at so little. */
 static void write_plan(const struct vfind *f, struct buf *out)
 {
-    double target = f->v->o.target_recall + 0.6 * (1 - f->v->o.target_recall);
-    uint32_t effort = f->c.effort, k = (uint32_t)(f->rq->limit + f->rq->skip);
+    uint32_t k = (uint32_t)(f->rq->limit + f->rq->skip), effort = f->c.effort, want;
+    double expect = 1;
 
+    if (!selector_is_all(f->rq->selector))
+        k = 2 * k > 64 ? 2 * k : 64; /* rank.c looks at so many first */
+    want = (uint32_t)vsearch_want(k);
     buf_str(out, ",\"plan\":[");
     for (uint32_t i = 0; f->view != NULL && i < f->view->nparts; i++) {
         const struct vpart *p = &f->view->part[i];
+        struct vsearch s = {
+            .k = k, .effort = f->c.effort, .target = vrecall_target(f->v), .exact = f->c.exact};
         bool graph = p->seg != NULL && p->seg->graph.n != 0;
-        uint32_t ef = f->c.effort;
+        uint32_t ef;
+        bool use = vsearch_graph(&s, p, want, &ef);
 
-        if (graph && ef == 0)
-            ef = vcurve_ef(&p->seg->curve, target, k);
-        effort = ef > effort ? ef : effort;
+        if (use) {
+            double r = vcurve_expect(&p->seg->curve, k, ef);
+            effort = ef > effort ? ef : effort;
+            expect = r < expect ? r : expect;
+        }
         buf_str(out, i > 0 ? ",{\"segment\":" : "{\"segment\":");
         if (p->seg != NULL)
             buf_printf(out, "\"%06u\"", p->seg->number);
@@ -39,11 +51,13 @@ static void write_plan(const struct vfind *f, struct buf *out)
             buf_str(out, "\"memory\"");
         buf_printf(out, ",\"vectors\":%u,\"dead\":%.3f,\"kind\":\"%s\",\"use\":\"%s\"}",
                    vpart_live(p), p->n > 0 ? 1.0 - (double)vpart_live(p) / p->n : 0.0,
-                   graph ? "graph" : (p->seg != NULL ? "flat" : "memory"),
-                   graph && !f->c.exact && ef < p->n / 4 ? "graph" : "exact");
+                   graph ? "graph" : (p->seg != NULL ? "flat" : "memory"), use ? "graph" : "exact");
     }
-    buf_printf(out, "],\"effort\":%u,\"expected_recall\":%.2f,\"rescore\":1}", effort,
-               f->c.exact ? 1.0 : f->v->o.target_recall);
+    buf_printf(out, "],\"effort\":%u,\"expected_recall\":", effort);
+    if (expect > 0)
+        buf_printf(out, "%.3f,\"rescore\":1}", floor(expect * 1000) / 1000);
+    else
+        buf_str(out, "null,\"rescore\":1}");
 }
 
 static void write_opts(const struct vfind *f, struct buf *out)

@@ -213,6 +213,8 @@ static enum status unreadable(const struct vfind *f, const char *what, const cha
     if (strcmp(bad, "wrong length") == 0)
         return BAD_VECTOR(e, "%s: the field expects %u numbers (%u bytes of float32)", what,
                           f->field.dims, f->field.dims * 4);
+    if (strcmp(bad, "not numbers") == 0)
+        return BAD_VECTOR(e, "%s: element %u is not a number", what, at);
     return BAD_VECTOR(e, "%s: %s (at %u)", what, bad, at);
 }
 
@@ -311,10 +313,15 @@ static enum status read_item(struct vfind *f, const struct json *v, const char *
     return read_value(f, v, what, out, e);
 }
 
-/* Is it a list of vectors rather than one? */
+/* Is it a list of vectors rather than one? One number among its members makes it one vector. */
 static bool is_list(const struct json *v)
 {
-    return v->type == JSON_ARRAY && !v->packed && v->first != NULL && v->first->type != JSON_NUMBER;
+    if (v->type != JSON_ARRAY || v->packed || v->first == NULL)
+        return false;
+    for (const struct json *m = v->first; m != NULL; m = m->next)
+        if (m->type != JSON_ARRAY && m->type != JSON_OBJECT && m->type != JSON_STRING)
+            return false;
+    return true;
 }
 
 /* Adds `weight` times the mean of the items to sum. */

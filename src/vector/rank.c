@@ -146,7 +146,7 @@ static uint32_t search(struct vfind *f, uint32_t k, bool exact, struct vhit **ou
                         .q = &f->vq,
                         .k = k,
                         .effort = f->c.effort,
-                        .target = vfind_target(f->v),
+                        .target = vrecall_target(f->v),
                         .exact = exact,
                         .ctx = f->ctx,
                         .arena = f->a};

@@ -55,6 +55,10 @@ struct vevent {
     bool deleted, has_json;
 };
 
+struct vdef_bad { /* a definition that cannot be used */
+    struct slice ddoc, name, reason;
+    struct vdef_bad *next;
+};
 /* Definitions as last read; immutable, counted under vdb.mu. */
 struct vdefs {
     unsigned refs;
@@ -62,6 +66,7 @@ struct vdefs {
     struct vdef *def; /* by ddoc, name */
     uint32_t n;
     struct ventry ***entry; /* [def][field] */
+    struct vdef_bad *bad;
 };
 
 struct vdb {
@@ -130,4 +135,9 @@ enum status vdb_wait_seq(struct vdb *d, struct ventry *en, uint64_t seq, uint64_
 /* ---- worker.c ---- */
 void vectors_indexer(void *arg);
 void vectors_builder(void *arg);
+/* Recall to aim at on the stored vectors' curve, since real queries are harder. */
+static inline double vrecall_target(const struct vectors *v)
+{
+    return v->o.target_recall + 0.6 * (1 - v->o.target_recall);
+}
 #endif

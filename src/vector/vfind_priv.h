@@ -83,11 +83,6 @@ enum status vfind_answer(struct vfind *f, struct buf *out, struct err *e) MUST_C
 /* A document as selectors and clients see it; *out NULL: deleted or gone. */
 enum status vfind_load(struct vfind *f, struct slice id, struct arena *a, const struct json **out,
                        struct err *e) MUST_CHECK;
-/* Recall to aim at on the stored vectors' curve, since real queries are harder. */
-static inline double vfind_target(const struct vectors *v)
-{
-    return v->o.target_recall + 0.6 * (1 - v->o.target_recall);
-}
 uint64_t vfind_limit(const struct vfind *f); /* documents of this page */
 uint64_t vfind_skip(const struct vfind *f);  /* 0 on later pages */
 /* Up to n of the hits as a diverse selection (maximal marginal relevance), in place. */
