@@ -17,8 +17,9 @@
 #include "base/fs.h"
 #include "base/time.h"
 
-static const char *const SCRIPTS[] = {"mixed",    "mixed_roll", "barrier",    "attachments",
-                                      "restarts", "at_once",    "index_lost", "lifecycle"};
+static const char *const SCRIPTS[] = {
+    "mixed",      "mixed_roll", "barrier",       "attachments",      "restarts",      "at_once",
+    "index_lost", "lifecycle",  "compact_kinds", "compact_restarts", "compact_beside"};
 /* What can fail how. EINTR for good would be a loop by right. */
 static const struct fault_way {
     const char *call, *what;
