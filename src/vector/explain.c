@@ -20,6 +20,20 @@ static void write_index(const struct vfind *f, const struct vdef *d, struct buf 
     buf_char(out, '}');
 }
 
+static void write_part(const struct vpart *p, bool walked, struct buf *out)
+{
+    bool graph = p->seg != NULL && p->seg->graph.n != 0;
+
+    buf_str(out, "{\"segment\":");
+    if (p->seg != NULL)
+        buf_printf(out, "\"%06u\"", p->seg->number);
+    else
+        buf_str(out, "\"memory\"");
+    buf_printf(out, ",\"vectors\":%u,\"dead\":%.3f,\"kind\":\"%s\",\"use\":\"%s\"}", vpart_live(p),
+               p->n > 0 ? 1.0 - (double)vpart_live(p) / p->n : 0.0,
+               graph ? "graph" : (p->seg != NULL ? "flat" : "memory"), walked ? "graph" : "exact");
+}
+
 /* As search.c will do it; expected_recall is the least of what was measured for the graphs at this
  * effort, null where nothing was measured at so little. */
 static void write_plan(const struct vfind *f, struct buf *out)
@@ -35,7 +49,6 @@ static void write_plan(const struct vfind *f, struct buf *out)
         const struct vpart *p = &f->view->part[i];
         struct vsearch s = {
             .k = k, .effort = f->c.effort, .target = vrecall_target(f->v), .exact = f->c.exact};
-        bool graph = p->seg != NULL && p->seg->graph.n != 0;
         uint32_t ef;
         bool use = vsearch_graph(&s, p, want, &ef);
 
@@ -44,14 +57,8 @@ static void write_plan(const struct vfind *f, struct buf *out)
             effort = ef > effort ? ef : effort;
             expect = r < expect ? r : expect;
         }
-        buf_str(out, i > 0 ? ",{\"segment\":" : "{\"segment\":");
-        if (p->seg != NULL)
-            buf_printf(out, "\"%06u\"", p->seg->number);
-        else
-            buf_str(out, "\"memory\"");
-        buf_printf(out, ",\"vectors\":%u,\"dead\":%.3f,\"kind\":\"%s\",\"use\":\"%s\"}",
-                   vpart_live(p), p->n > 0 ? 1.0 - (double)vpart_live(p) / p->n : 0.0,
-                   graph ? "graph" : (p->seg != NULL ? "flat" : "memory"), use ? "graph" : "exact");
+        buf_str(out, i > 0 ? "," : "");
+        write_part(p, use, out);
     }
     buf_printf(out, "],\"effort\":%u,\"expected_recall\":", effort);
     if (expect > 0)

@@ -35,7 +35,7 @@ struct vcurve {
     /* recall@k at vwide_ef(); 0: not measured, since less was enough or a scan is cheaper */
     float wide[VWIDE_KS][VWIDE_POINTS];
 };
-enum { VCURVE_SCAN = UINT32_MAX };
+#define VCURVE_SCAN UINT32_MAX
 /* Least ef that reaches the target for k answers, or the highest measured when none did;
  * VCURVE_SCAN: the graph is no help. */
 uint32_t vcurve_ef(const struct vcurve *c, double target, uint32_t k);

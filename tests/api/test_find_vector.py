@@ -619,6 +619,9 @@ def test_errors_of_the_clause(full):
             near,
             reply,
         )
+    reason = error(clause({"near": ["a"] + [0] * (DIMS - 1)}), 400, "invalid_vector")
+    assert "element 0 is not a number" in reason
+    error(clause({"near": QUERY, "where": {}}), 400, "invalid_value")
     bad = json.dumps({"selector": {}, "vector": {"near": "N"}}).replace(
         '"N"', "[" + ",".join(["1e999"] * DIMS) + "]"
     )
@@ -731,3 +734,11 @@ def test_ids_in_answers_are_escaped(db):
     for i in ('q"uote', "back\\slash", "\u0001", "\u00fc"):
         assert db.put(quote(i), {"vec": [1, 0]}).status == 201
     assert sorted(ids(find(db, [1, 0]))) == sorted(['q"uote', "back\\slash", "\u0001", "\u00fc"])
+
+
+def test_a_stored_definition_that_cannot_be_used_says_why(db):
+    bad = {"index": {"fields": [{"name": "e", "dims": -1}]}}
+    db.put("_design/bad", {"language": "query", "vectors": {"q": bad}})
+    reason = error(db.get("_design/bad/_vector_info/q"), 400, "invalid_index")
+    assert "dims" in reason
+    error(db.get("_design/bad/_vector_info/other"), 404, "not_found")
