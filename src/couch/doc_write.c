@@ -322,6 +322,7 @@ static enum status prepare_local(struct edit *w, struct err *e)
     return found ? ST_OK : err_set(e, ST_NOT_FOUND, "missing");
 }
 
+/* WRITE PATH 4/8: validate, make the body's bytes and the revision id. */
 enum status doc_edit_prepare(struct db *db, struct arena *a, const struct doc_edit *ed,
                              struct commit_op *op, struct err *e)
 {
