@@ -30,13 +30,13 @@ struct log {
     struct cond cv;
     struct log_seg *segs;
     size_t nsegs, cap;
-    uint64_t seg_max; /* highest number ever seen or used */
-    enum log_next next_state;
-    struct log_seg next;     /* prepared */
-    enum status next_status; /* FAILED: with what */
-    struct err next_err;
+    uint64_t seg_max;    /* highest number ever seen or used */
+    struct log_seg next; /* prepared */
     struct log_seg seal; /* left behind, to be sealed; seg 0: none */
     uint64_t del_seg;    /* to be deleted; 0: none */
+    enum log_next next_state;
+    enum status next_status; /* FAILED: with what */
+    struct err next_err;
     enum status del_status;
     struct err del_err;
     bool stop;

@@ -22,61 +22,6 @@ void walk_fini(struct walk *w)
     gone_free(&w->gone);
 }
 
-/* ---- what compaction took away ---- */
-
-/* The last LOG_GONE record of segment i; its table replaces *out. */
-static enum status gone_of_segment(const struct walk *w, size_t i, bool *found, struct gone *out,
-                                   struct err *e)
-{
-    struct log_seg seg = w->segs[i];
-    struct frame_group g;
-    struct slice payload;
-    struct walk one;
-    uint32_t off;
-
-    *found = false;
-    walk_init(&one, w->ss, w->store, &seg, 1);
-    one.off = FRAME_SEG_BYTES;
-    one.next_lsn = seg.first_lsn;
-    while (walk_next(&one, &g, &payload, &off, e) == ST_OK) { /* damage is for the walk itself */
-        struct log_record r;
-        struct slice table;
-        size_t used;
-
-        for (; payload.n != 0; payload.p += used, payload.n -= used) {
-            if (frame_rec_get(payload, seg.salt, &r, &used, e) != ST_OK)
-                break;
-            if (r.type != LOG_GONE)
-                continue;
-            gone_free(out);
-            *found =
-                gone_table_of(r.body, &table, e) == ST_OK && gone_decode(table, out, e) == ST_OK;
-        }
-    }
-    walk_fini(&one);
-    return ST_OK;
-}
-
-/* Each record holds the whole table, so the last one of the log counts. */
-static enum status gone_load(struct walk *w, struct err *e)
-{
-    bool found = false;
-
-    for (size_t i = w->nsegs; !w->gone_known && i-- > 0 && !found;)
-        if (w->segs[i].good && w->segs[i].first_lsn != 0)
-            TRY(gone_of_segment(w, i, &found, &w->gone, e));
-    w->gone_known = true;
-    return ST_OK;
-}
-
-static bool may_jump(struct walk *w, uint64_t to)
-{
-    struct err e;
-
-    return to > w->next_lsn && gone_load(w, &e) == ST_OK &&
-           gone_covers(&w->gone, w->next_lsn, to - 1);
-}
-
 /* Bytes from off on, as many as asked for unless the segment ends before. */
 static enum status window(struct walk *w, size_t at, uint32_t off, uint64_t want, struct slice *out,
                           struct err *e)
@@ -122,6 +67,80 @@ static enum status group_at(struct walk *w, size_t at, uint32_t off, struct fram
     *payload = slice_of(s.p + FRAME_GROUP_BYTES, g->payload);
     return frame_group_check(g, *payload, salt, e);
 }
+
+/* The group at the walk's place, if it is the one that must come next; goes past it. ST_CORRUPT: it
+ * is another one, or the segment has no header. Otherwise as group_at. */
+static enum status step(struct walk *w, struct frame_group *g, struct slice *payload, uint32_t *off,
+                        struct err *e)
+{
+    if (!w->segs[w->at].good)
+        return err_set(e, ST_CORRUPT, "segment header");
+    TRY(group_at(w, w->at, w->off, g, payload, e));
+    if (g->first_lsn != w->next_lsn)
+        return err_set(e, ST_CORRUPT, "a group that starts with LSN %llu",
+                       (unsigned long long)g->first_lsn);
+    *off = w->off + FRAME_GROUP_BYTES;
+    w->off = *off + g->payload;
+    w->next_lsn += g->nrec;
+    return ST_OK;
+}
+
+/* ---- what compaction took away ---- */
+
+/* The last LOG_GONE record of segment i; its table replaces *out. */
+static enum status gone_of_segment(const struct walk *w, size_t i, bool *found, struct gone *out,
+                                   struct err *e)
+{
+    struct log_seg seg = w->segs[i];
+    struct frame_group g = {0};
+    struct slice payload = {0};
+    struct walk one;
+    uint32_t off;
+
+    *found = false;
+    walk_init(&one, w->ss, w->store, &seg, 1);
+    one.off = FRAME_SEG_BYTES;
+    one.next_lsn = seg.first_lsn;
+    while (step(&one, &g, &payload, &off, e) == ST_OK) { /* damage is for the walk itself */
+        struct log_record r;
+        struct slice table;
+        size_t used;
+
+        for (; payload.n != 0; payload.p += used, payload.n -= used) {
+            if (frame_rec_get(payload, seg.salt, &r, &used, e) != ST_OK)
+                break;
+            if (r.type != LOG_GONE)
+                continue;
+            gone_free(out);
+            *found =
+                gone_table_of(r.body, &table, e) == ST_OK && gone_decode(table, out, e) == ST_OK;
+        }
+    }
+    walk_fini(&one);
+    return ST_OK;
+}
+
+/* Each record holds the whole table, so the last one of the log counts. */
+static enum status gone_load(struct walk *w, struct err *e)
+{
+    bool found = false;
+
+    for (size_t i = w->nsegs; !w->gone_known && i-- > 0 && !found;)
+        if (w->segs[i].good && w->segs[i].first_lsn != 0)
+            TRY(gone_of_segment(w, i, &found, &w->gone, e));
+    w->gone_known = true;
+    return ST_OK;
+}
+
+static bool may_jump(struct walk *w, uint64_t to)
+{
+    struct err e;
+
+    return to > w->next_lsn && gone_load(w, &e) == ST_OK &&
+           gone_covers(&w->gone, w->next_lsn, to - 1);
+}
+
+/* ---- the walk ---- */
 
 /* The next valid group header at or after (*at, *off). ST_NOT_FOUND. */
 static enum status search(struct walk *w, size_t *at, uint32_t *off, struct frame_group *g,
@@ -279,22 +298,14 @@ enum status walk_next(struct walk *w, struct frame_group *g, struct slice *paylo
 {
     while (w->at < w->nsegs) {
         struct err why;
-        enum status st = w->segs[w->at].good ? group_at(w, w->at, w->off, g, payload, &why)
-                                             : err_set(&why, ST_CORRUPT, "segment header");
+        enum status st = step(w, g, payload, off, &why);
 
-        if (st == ST_OK && g->first_lsn == w->next_lsn) {
-            *off = w->off + FRAME_GROUP_BYTES;
-            w->off = *off + g->payload;
-            w->next_lsn += g->nrec;
+        if (st == ST_OK)
             return ST_OK;
-        }
         if (st == ST_IO) {
             *e = why;
             return st;
         }
-        if (st == ST_OK)
-            (void)err_set(&why, ST_CORRUPT, "a group that starts with LSN %llu",
-                          (unsigned long long)g->first_lsn);
         st = at_gap(w, &why, e);
         if (st == ST_CORRUPT && w->lost != NULL) {
             w->lost(w->arg, e->reason);
