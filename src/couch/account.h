@@ -2,8 +2,8 @@
  *
  * live of a segment is a function of the rows alone (docs/format-documents.md, "Accounts"): for
  * each document the lengths of its leaves' bodies and attachments where they lie, and the record's
- * own overhead where its newest body lies; for each _local row with a pointer its length. So it does
- * not matter in what way the rows came to be: a rebuild finds the same numbers. It guides
+ * own overhead where its newest body lies; for each _local row with a pointer its length. So it
+ * does not matter in what way the rows came to be: a rebuild finds the same numbers. It guides
  * compaction; what compaction deletes it decides by looking at every record.
  * Threads: changed by whoever applies (the committer or recovery) and by the deletion of dropped
  * databases' rows; read by any.

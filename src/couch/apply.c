@@ -1,9 +1,9 @@
 /* couch/apply.c: turns log records into LevelDB rows.
  *
  * The committer and recovery call the same functions, so that what a replay rebuilds is what was
- * there: records carry the whole new state (tree, absolute counts). What a record replaces is looked
- * up (the committer has it at hand): for the accounts of live bytes, and because in a log that was
- * compacted the records between may be gone. Applying a record again changes nothing.
+ * there: records carry the whole new state (tree, absolute counts). What a record replaces is
+ * looked up (the committer has it at hand): for the accounts of live bytes, and because in a log
+ * that was compacted the records between may be gone. Applying a record again changes nothing.
  * Rows of one group (or of some thousand replayed records) and the LSN of the last of them go into
  * LevelDB as one batch: its prefix of the write history is a prefix of the log.
  * Threads: an applier belongs to one thread.

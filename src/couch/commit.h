@@ -46,19 +46,19 @@ struct commit_move {
 
 struct commit_op {
     enum commit_kind kind;
-    struct db *db; /* referenced by the submitter; NULL for COMMIT_DB_CREATE */
+    bool new_edits; /* COMMIT_DOC: see path */
+    bool deleted;
+    bool compact;       /* COMMIT_DB_PROPS: older revisions lose their bodies */
+    struct db *db;      /* referenced by the submitter; NULL for COMMIT_DB_CREATE */
+    struct slice docid; /* also: the local id (without "_local/") or the database's name */
     /* COMMIT_DOC. path[0] is the new revision. new_edits: path[1], if npath is 2, the parent, which
      * must be a leaf; npath 1: the document must not exist. !new_edits: path as in _revisions. */
-    struct slice docid; /* also: the local id (without "_local/") or the database's name */
-    bool new_edits;
-    bool deleted;
     const struct rev *path;
     uint32_t npath;
-    struct doc_body body; /* also: json of a _local document */
-    struct rev local_rev; /* COMMIT_LOCAL: 0-N to write; deleted says remove */
-    uint32_t revs_limit;  /* COMMIT_DB_PROPS */
-    struct slice security;
-    bool compact;             /* COMMIT_DB_PROPS: older revisions lose their bodies */
+    uint32_t revs_limit;      /* COMMIT_DB_PROPS */
+    struct slice security;    /* COMMIT_DB_PROPS */
+    struct doc_body body;     /* also: json of a _local document */
+    struct rev local_rev;     /* COMMIT_LOCAL: 0-N to write; deleted says remove */
     struct commit_move *move; /* COMMIT_MOVE */
     /* results */
     enum status st; /* ST_CONFLICT, ST_EXISTS (create), ST_NOT_FOUND (db dropped), ... */

@@ -28,13 +28,17 @@ static enum status same_row(struct group *g, struct slice key, const struct comm
 
 static enum staged move_doc(struct group *g, struct commit_op *op)
 {
-    struct slice key = key_db(g->ap.arena, op->db->num, KEY_INFO, op->docid), row = {0};
+    struct slice key, row = {0};
     const struct docinfo *d = op->move->info;
-    const struct db_counts *c = &op->db->staged;
-    uint64_t h = hash64(key.p, key.n);
+    const struct db_counts *c;
+    uint64_t h;
     struct slot *sl;
     size_t place;
 
+    ASSERT(op->db != NULL);
+    c = &op->db->staged;
+    key = key_db(g->ap.arena, op->db->num, KEY_INFO, op->docid);
+    h = hash64(key.p, key.n);
     if (group_find(g, key, h, &place) != NULL)
         return STAGED_LATER;
     op->st = same_row(g, key, op, &row, &op->err);
@@ -84,11 +88,14 @@ static bool local_in_group(const struct group *g, uint64_t h)
 
 static enum staged move_local(struct group *g, struct commit_op *op)
 {
-    struct slice key = key_db(g->ap.arena, op->db->num, KEY_LOCAL, op->docid), row = {0};
+    struct slice key, row = {0};
     struct local_record r = {
         .id = op->docid, .json = op->move->bodies, .n = op->move->local_n, .deleted = op->deleted};
-    uint64_t h = hash64(key.p, key.n);
+    uint64_t h;
 
+    ASSERT(op->db != NULL);
+    key = key_db(g->ap.arena, op->db->num, KEY_LOCAL, op->docid);
+    h = hash64(key.p, key.n);
     if (local_in_group(g, h))
         return STAGED_LATER;
     op->st = same_row(g, key, op, &row, &op->err);
@@ -129,6 +136,7 @@ static enum staged move_meta(struct group *g, struct commit_op *op)
     group_slot(g);
     buf_clear(&g->region);
     if (m->what == MOVE_DB) {
+        ASSERT(op->db != NULL);
         m->dbnum = op->db->num;
         d.name = db_name(op->db);
         db_row(g, op->db, &g->region);

@@ -1,5 +1,5 @@
-/* couch/compact_priv.h: the compaction of one segment (compact_segment.c) and the thread that
- * chooses segments (compact.c). */
+/* couch/compact_priv.h: the compaction of one segment (compact_segment.c, compact_sweep.c) and the
+ * thread that chooses segments (compact.c). */
 #ifndef COUCH_COMPACT_PRIV_H
 #define COUCH_COMPACT_PRIV_H
 #include "couch/store_priv.h"
@@ -15,4 +15,38 @@ struct compact_pace {
 };
 enum status compact_one(struct store *s, uint64_t seg, const struct compact_pace *pace,
                         struct err *e) MUST_CHECK;
+
+/* ---- one segment's compaction: compact_segment.c and compact_sweep.c ---- */
+struct compact_work {
+    struct store *s;
+    const struct compact_pace *pace;
+    uint64_t seg, first_lsn, last_lsn;
+    bool oldest;        /* no record is older than the segment's */
+    bool counting;      /* only look: how much is still needed */
+    bool needs_next;    /* it has records that say what the next database number is */
+    uint64_t needed;    /* found while counting */
+    struct map *dbs;    /* dbnum(4) -> struct db, referenced; or NULL_DB */
+    struct map *states; /* databases of which it has catalogue records: dbnum(4) -> struct db */
+    struct arena *a;    /* of the batch */
+    struct buf bodies;
+    struct commit_op ops[COMPACT_BATCH];
+    struct commit_move moves[COMPACT_BATCH];
+    size_t n, bytes, looked; /* looked: rows read since the arena was empty */
+};
+
+/* NULL: it does not exist (any more). Valid until the work ends. */
+struct db *compact_db_of(struct compact_work *w, uint32_t dbnum);
+/* A move in the batch, which must have room; valid until the next flush. db may be NULL. */
+struct commit_op *compact_next_op(struct compact_work *w, struct db *db, enum move_what what,
+                                  uint64_t ver);
+/* Makes a move of the document if it needs the segment; *is_in says whether it does. ver: of the
+ * record that led to it, or 0. */
+enum status compact_look_doc(struct compact_work *w, struct db *db, struct slice id, uint64_t ver,
+                             bool *is_in, struct err *e) MUST_CHECK;
+/* Commits the batch and empties it, and the arena. ST_UNAVAILABLE: the store closes. */
+enum status compact_flush(struct compact_work *w, struct err *e) MUST_CHECK;
+/* Before something is added: makes room for it. */
+enum status compact_flush_when_full(struct compact_work *w, struct err *e) MUST_CHECK;
+/* compact_sweep.c: moves, or counts, what of all rows needs the segment; ends with a flush. */
+enum status compact_sweep(struct compact_work *w, struct err *e) MUST_CHECK;
 #endif

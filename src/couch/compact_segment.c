@@ -7,6 +7,7 @@
  *     likewise _local documents, the state of databases, and removals that an older record
  *     elsewhere could contradict
  *   3 they are read again: nothing is left, and the accounts agree; if not, all rows are looked at
+ *     (compact_sweep.c)
  *   4 LevelDB is durable up to the last move and the segment's last record: no recovery will ask
  *     for the segment
  *   5 a LOG_GONE record names the LSNs; then the segment is deleted
@@ -30,23 +31,6 @@ enum {
     LOOK_MAX = 1000
 };
 
-struct work {
-    struct store *s;
-    const struct compact_pace *pace;
-    uint64_t seg, first_lsn, last_lsn;
-    bool oldest;        /* no record is older than the segment's */
-    bool counting;      /* only look: how much is still needed */
-    bool needs_next;    /* it has records that say what the next database number is */
-    uint64_t needed;    /* found while counting */
-    struct map *dbs;    /* dbnum(4) -> struct db, referenced; or NULL_DB */
-    struct map *states; /* databases of which it has catalogue records: dbnum(4) -> struct db */
-    struct arena *a;    /* of the batch */
-    struct buf bodies;
-    struct commit_op ops[COMPACT_BATCH];
-    struct commit_move moves[COMPACT_BATCH];
-    size_t n, bytes, looked; /* looked: rows read since the arena was empty */
-};
-
 static char null_db; /* stands for a database that is not there */
 
 /* ---- databases by number ---- */
@@ -66,8 +50,7 @@ static bool match_num(void *arg, struct slice name, void *value)
     return q->db == NULL;
 }
 
-/* NULL: it does not exist (any more). Valid until the work ends. */
-static struct db *db_of(struct work *w, uint32_t dbnum)
+struct db *compact_db_of(struct compact_work *w, uint32_t dbnum)
 {
     struct by_num q = {.dbnum = dbnum};
     unsigned char key[4];
@@ -97,7 +80,7 @@ static bool release_one(void *arg, struct slice key, void *value)
 /* ---- one document ---- */
 
 /* Whether leaf i's body, or an attachment of it, lies in the segment. */
-static bool leaf_is_in(const struct work *w, const struct docinfo *d, uint32_t i)
+static bool leaf_is_in(const struct compact_work *w, const struct docinfo *d, uint32_t i)
 {
     const struct revnode *n = &d->tree.nodes[i];
 
@@ -111,7 +94,7 @@ static bool leaf_is_in(const struct work *w, const struct docinfo *d, uint32_t i
     return false;
 }
 
-static bool doc_is_in(const struct work *w, const struct docinfo *d)
+static bool doc_is_in(const struct compact_work *w, const struct docinfo *d)
 {
     for (uint32_t i = 0; i < d->tree.n; i++)
         if (leaf_is_in(w, d, i))
@@ -119,7 +102,7 @@ static bool doc_is_in(const struct work *w, const struct docinfo *d)
     return false;
 }
 
-static enum status load_att(struct work *w, struct att *t, struct err *e)
+static enum status load_att(struct compact_work *w, struct att *t, struct err *e)
 {
     char *bytes;
 
@@ -134,7 +117,7 @@ static enum status load_att(struct work *w, struct att *t, struct err *e)
 
 /* The leaf's body region, and those of its attachments that lie in the segment, behind what the
  * move carries already. */
-static enum status carry_leaf(struct work *w, struct revnode *n, struct err *e)
+static enum status carry_leaf(struct compact_work *w, struct revnode *n, struct err *e)
 {
     char *bytes = arena_alloc(w->a, n->ptr.len);
     size_t at = w->bodies.n;
@@ -158,7 +141,8 @@ static enum status carry_leaf(struct work *w, struct revnode *n, struct err *e)
     return buf_ok(&w->bodies) ? ST_OK : err_set(e, ST_TOO_LARGE, "a document of many large leaves");
 }
 
-static struct commit_op *next_op(struct work *w, struct db *db, enum move_what what, uint64_t ver)
+struct commit_op *compact_next_op(struct compact_work *w, struct db *db, enum move_what what,
+                                  uint64_t ver)
 {
     struct commit_op *op = &w->ops[w->n];
     struct commit_move *m = &w->moves[w->n];
@@ -170,9 +154,17 @@ static struct commit_op *next_op(struct work *w, struct db *db, enum move_what w
     return op;
 }
 
-static enum status add_doc_move(struct work *w, struct db *db, struct slice id, struct slice row,
-                                struct docinfo *d, uint64_t ver, struct err *e)
+/* A document as its row tells of it; ver: of the record that led to it. */
+struct found {
+    struct slice id, row;
+    struct docinfo *info;
+    uint64_t ver;
+};
+
+static enum status add_doc_move(struct compact_work *w, struct db *db, const struct found *f,
+                                struct err *e)
 {
+    struct docinfo *d = f->info;
     struct commit_op *op;
 
     buf_clear(&w->bodies);
@@ -185,18 +177,17 @@ static enum status add_doc_move(struct work *w, struct db *db, struct slice id, 
         if (leaf_is_in(w, d, i) && (w->bodies.n == 0 || w->bodies.n + n->ptr.len < MOVE_BYTES))
             TRY(carry_leaf(w, n, e));
     }
-    op = next_op(w, db, MOVE_DOC, ver);
-    op->docid = arena_dup(w->a, id);
-    op->move->row = row;
+    op = compact_next_op(w, db, MOVE_DOC, f->ver);
+    op->docid = arena_dup(w->a, f->id);
+    op->move->row = f->row;
     op->move->info = d;
     op->move->bodies = arena_dup(w->a, buf_slice(&w->bodies));
-    w->bytes += w->bodies.n + row.n;
+    w->bytes += w->bodies.n + f->row.n;
     return ST_OK;
 }
 
-/* Makes a move of the document if it needs the segment; *is_in says whether it does. */
-static enum status look_doc(struct work *w, struct db *db, struct slice id, uint64_t ver,
-                            bool *is_in, struct err *e)
+enum status compact_look_doc(struct compact_work *w, struct db *db, struct slice id, uint64_t ver,
+                             bool *is_in, struct err *e)
 {
     struct slice row, key = key_db(w->a, db_num(db), KEY_INFO, id);
     struct docinfo *d = arena_zalloc(w->a, sizeof(*d));
@@ -212,20 +203,22 @@ static enum status look_doc(struct work *w, struct db *db, struct slice id, uint
     if (!*is_in)
         return ST_OK;
     w->needed++;
-    return w->counting ? ST_OK : add_doc_move(w, db, id, row, d, ver, e);
+    if (w->counting)
+        return ST_OK;
+    return add_doc_move(w, db, &(struct found){.id = id, .row = row, .info = d, .ver = ver}, e);
 }
 
 /* ---- batches ---- */
 
 /* What changed before its move came through is looked at again; a document that goes on changing
  * has nothing in the segment soon. */
-static enum status again(struct work *w, struct db *db, struct slice id, struct err *e)
+static enum status again(struct compact_work *w, struct db *db, struct slice id, struct err *e)
 {
     bool is_in = true;
 
     for (int i = 0; i < ROUNDS && is_in; i++) {
         w->n = 0;
-        TRY(look_doc(w, db, id, 0, &is_in, e));
+        TRY(compact_look_doc(w, db, id, 0, &is_in, e));
         if (!is_in)
             break;
         TRY(commit_wait(w->s, w->ops, w->n, e));
@@ -240,7 +233,7 @@ static enum status again(struct work *w, struct db *db, struct slice id, struct 
     return ST_OK; /* the last look over the segment tells whether that was enough */
 }
 
-static enum status flush(struct work *w, struct err *e)
+enum status compact_flush(struct compact_work *w, struct err *e)
 {
     struct commit_op changed[COMPACT_BATCH];
     size_t n = 0;
@@ -267,22 +260,22 @@ static enum status flush(struct work *w, struct err *e)
     return ST_OK;
 }
 
-static enum status flush_when_full(struct work *w, struct err *e)
+enum status compact_flush_when_full(struct compact_work *w, struct err *e)
 {
     if (w->n == 0 && w->looked > LOOK_MAX) {
         arena_reset(w->a);
         w->looked = 0;
     }
     if (w->n == COMPACT_BATCH || w->bytes >= BATCH_BYTES || w->looked > LOOK_MAX)
-        return flush(w, e);
+        return compact_flush(w, e);
     return ST_OK;
 }
 
 /* ---- records ---- */
 
-static enum status see_doc(struct work *w, const struct log_record *rec, struct err *e)
+static enum status see_doc(struct compact_work *w, const struct log_record *rec, struct err *e)
 {
-    struct db *db = db_of(w, rec->dbnum);
+    struct db *db = compact_db_of(w, rec->dbnum);
     struct rd r = rd_of(rec->body);
     uint64_t n = rd_varint(&r);
     struct slice id;
@@ -293,7 +286,7 @@ static enum status see_doc(struct work *w, const struct log_record *rec, struct 
     id = rd_bytes(&r, n > rd_left(&r) ? rd_left(&r) + 1 : (size_t)n);
     if (r.bad || id.n == 0)
         return err_set(e, ST_CORRUPT, "document record %llu", (unsigned long long)rec->lsn);
-    return look_doc(w, db, id, rec->ver, &is_in, e);
+    return compact_look_doc(w, db, id, rec->ver, &is_in, e);
 }
 
 /* Whether the row is what this record says. */
@@ -315,9 +308,9 @@ static bool local_is_current(const struct log_record *rec, const struct local_re
     return p.seg == rec->seg && p.off == rec->body_off + (uint32_t)(r->json.p - rec->body.p);
 }
 
-static enum status see_local(struct work *w, const struct log_record *rec, struct err *e)
+static enum status see_local(struct compact_work *w, const struct log_record *rec, struct err *e)
 {
-    struct db *db = db_of(w, rec->dbnum);
+    struct db *db = compact_db_of(w, rec->dbnum);
     struct local_record r;
     struct commit_op *op;
     struct slice row, key;
@@ -334,7 +327,7 @@ static enum status see_local(struct work *w, const struct log_record *rec, struc
         TRY(st);
     if (!local_is_current(rec, &r, row) || (r.deleted && w->oldest))
         return ST_OK;
-    op = next_op(w, db, MOVE_LOCAL, rec->ver);
+    op = compact_next_op(w, db, MOVE_LOCAL, rec->ver);
     op->docid = arena_dup(w->a, r.id);
     op->deleted = r.deleted;
     op->move->row = row;
@@ -344,9 +337,9 @@ static enum status see_local(struct work *w, const struct log_record *rec, struc
     return ST_OK;
 }
 
-static enum status see_dbmeta(struct work *w, const struct log_record *rec, struct err *e)
+static enum status see_dbmeta(struct compact_work *w, const struct log_record *rec, struct err *e)
 {
-    struct db *db = rec->dbnum != 0 ? db_of(w, rec->dbnum) : NULL;
+    struct db *db = rec->dbnum != 0 ? compact_db_of(w, rec->dbnum) : NULL;
     unsigned char key[4];
     struct commit_op *op;
     struct dbmeta m;
@@ -360,7 +353,7 @@ static enum status see_dbmeta(struct work *w, const struct log_record *rec, stru
         map_put(w->states, slice_of(key, sizeof(key)), db);
     if (m.op != DBMETA_DROP || w->oldest)
         return ST_OK;
-    op = next_op(w, NULL, MOVE_DROP, rec->ver);
+    op = compact_next_op(w, NULL, MOVE_DROP, rec->ver);
     op->docid = arena_dup(w->a, m.name);
     op->move->dbnum = rec->dbnum;
     return ST_OK;
@@ -368,12 +361,12 @@ static enum status see_dbmeta(struct work *w, const struct log_record *rec, stru
 
 static enum status see(void *arg, const struct log_record *rec, struct err *e)
 {
-    struct work *w = arg;
+    struct compact_work *w = arg;
 
     if (w->first_lsn == 0)
         w->first_lsn = rec->lsn;
     w->last_lsn = rec->lsn;
-    TRY(flush_when_full(w, e));
+    TRY(compact_flush_when_full(w, e));
     switch (rec->type) {
     case LOG_DOC:
         return see_doc(w, rec, e);
@@ -392,76 +385,16 @@ static enum status see(void *arg, const struct log_record *rec, struct err *e)
     return err_set(e, ST_CORRUPT, "a record of kind %d", (int)rec->type);
 }
 
-/* ---- all rows, when the accounts say that there is more ---- */
-
-static enum status look_row(struct work *w, struct slice key, struct slice v, struct err *e)
-{
-    uint32_t dbnum = key.n > 5 ? get_be32(key.p + 1) : 0;
-    struct slice id, json;
-    struct commit_op *op;
-    struct seg_ptr p;
-    bool is_in, is_inline;
-    struct db *db;
-    uint64_t n;
-    char *text;
-
-    if (key.n < 6 || (db = db_of(w, dbnum)) == NULL)
-        return ST_OK;
-    if (key_db_rest(key, dbnum, KEY_INFO, &id))
-        return look_doc(w, db, id, 0, &is_in, e);
-    if (!key_db_rest(key, dbnum, KEY_LOCAL, &id))
-        return ST_OK;
-    TRY(local_row_decode(v, &n, &is_inline, &json, &p, e));
-    if (is_inline || p.seg != w->seg)
-        return ST_OK;
-    w->needed++;
-    if (w->counting)
-        return ST_OK;
-    text = arena_alloc(w->a, p.len);
-    TRY(log_read(w->s->log, &p, text, e));
-    op = next_op(w, db, MOVE_LOCAL, 0);
-    op->docid = arena_dup(w->a, id);
-    op->move->row = arena_dup(w->a, v);
-    op->move->bodies = slice_of(text, p.len);
-    op->move->local_n = n;
-    w->bytes += p.len;
-    return ST_OK;
-}
-
-static enum status sweep(struct work *w, struct err *e)
-{
-    struct kv_iter *it = kv_iter_new(w->s->kv, NULL);
-    struct arena *a = arena_new();
-    struct slice any = key_db(a, 0, KEY_INFO, SLICE_LIT(""));
-    enum status st = ST_OK;
-
-    log_warn("store %s: segment %llu: the accounts name %llu live bytes that its records do not: "
-             "all rows are looked at",
-             w->s->dir, (unsigned long long)w->seg,
-             (unsigned long long)accounts_live(w->s->accounts, w->seg));
-    for (kv_iter_seek(it, slice_of(any.p, any.n - 1)); st == ST_OK && kv_iter_valid(it);
-         kv_iter_next(it)) {
-        st = flush_when_full(w, e);
-        if (st == ST_OK)
-            st = look_row(w, kv_iter_key(it), kv_iter_value(it), e);
-    }
-    if (st == ST_OK)
-        st = kv_iter_error(it, e);
-    kv_iter_free(it);
-    arena_free(a);
-    return st == ST_OK ? flush(w, e) : st;
-}
-
 /* ---- the steps ---- */
 
-static enum status sync(struct work *w, struct err *e)
+static enum status sync(struct compact_work *w, struct err *e)
 {
-    (void)next_op(w, NULL, MOVE_SYNC, 0);
-    return flush(w, e);
+    (void)compact_next_op(w, NULL, MOVE_SYNC, 0);
+    return compact_flush(w, e);
 }
 
 struct state_walk {
-    struct work *w;
+    struct compact_work *w;
     enum status st;
     struct err *e;
 };
@@ -471,27 +404,27 @@ static bool move_state(void *arg, struct slice key, void *db)
     struct state_walk *x = arg;
 
     (void)key;
-    x->st = flush_when_full(x->w, x->e);
+    x->st = compact_flush_when_full(x->w, x->e);
     if (x->st == ST_OK)
-        (void)next_op(x->w, db, MOVE_DB, 0);
+        (void)compact_next_op(x->w, db, MOVE_DB, 0);
     return x->st == ST_OK;
 }
 
-static enum status move_all(struct work *w, struct err *e)
+static enum status move_all(struct compact_work *w, struct err *e)
 {
     struct state_walk x = {w, ST_OK, e};
 
     TRY(log_scan_seg(w->s->log, w->seg, see, w, e));
     map_each(w->states, move_state, &x);
     TRY(x.st);
-    TRY(flush(w, e));
+    TRY(compact_flush(w, e));
     if (w->needs_next)
-        (void)next_op(w, NULL, MOVE_NEXT, 0);
-    return flush(w, e);
+        (void)compact_next_op(w, NULL, MOVE_NEXT, 0);
+    return compact_flush(w, e);
 }
 
 /* Nothing is left, by the records and by the accounts. */
-static enum status verify(struct work *w, struct err *e)
+static enum status verify(struct compact_work *w, struct err *e)
 {
     w->counting = true;
     w->needed = 0;
@@ -502,10 +435,10 @@ static enum status verify(struct work *w, struct err *e)
     if (accounts_live(w->s->accounts, w->seg) == 0)
         return ST_OK;
     w->counting = false;
-    TRY(sweep(w, e));
+    TRY(compact_sweep(w, e));
     w->counting = true;
     w->needed = 0;
-    TRY(sweep(w, e));
+    TRY(compact_sweep(w, e));
     if (w->needed != 0)
         return err_set(e, ST_CONFLICT, "documents keep changing");
     accounts_settle(w->s->accounts, w->seg);
@@ -513,7 +446,7 @@ static enum status verify(struct work *w, struct err *e)
 }
 
 /* The whole table, with this segment's LSNs, into the log. */
-static enum status tell_gone(struct work *w, struct err *e)
+static enum status tell_gone(struct compact_work *w, struct err *e)
 {
     struct gone table = {0};
     struct commit_op *op;
@@ -530,29 +463,29 @@ static enum status tell_gone(struct work *w, struct err *e)
     buf_varint(&b, 1);
     buf_varint(&b, w->seg);
     gone_encode(&table, &b);
-    op = next_op(w, NULL, MOVE_GONE, 0);
+    op = compact_next_op(w, NULL, MOVE_GONE, 0);
     op->move->bodies = arena_dup(w->a, buf_slice(&b));
-    st = flush(w, e);
+    st = compact_flush(w, e);
     buf_free(&b);
     gone_free(&table);
     return st;
 }
 
-/* The log's own records do not move the applied LSN: a segment that ends with one would lie above it
- * still, and recovery would ask for it. */
-static enum status pass_last(struct work *w, struct err *e)
+/* The log's own records do not move the applied LSN: a segment that ends with one would still lie
+ * above it, and recovery would ask for it. */
+static enum status pass_last(struct compact_work *w, struct err *e)
 {
     if (atomic_load(&w->s->applied_lsn) >= w->last_lsn)
         return ST_OK;
-    (void)next_op(w, NULL, MOVE_NEXT, 0);
-    TRY(flush(w, e));
+    (void)compact_next_op(w, NULL, MOVE_NEXT, 0);
+    TRY(compact_flush(w, e));
     if (atomic_load(&w->s->applied_lsn) < w->last_lsn)
         return err_set(e, ST_INTERNAL, "record %llu is not applied",
                        (unsigned long long)w->last_lsn);
     return ST_OK;
 }
 
-static enum status run(struct work *w, struct err *e)
+static enum status run(struct compact_work *w, struct err *e)
 {
     bool undeleted = w->s->undeleted;
 
@@ -585,7 +518,7 @@ static bool is_oldest(struct store *s, uint64_t seg)
 enum status compact_one(struct store *s, uint64_t seg, const struct compact_pace *pace,
                         struct err *e)
 {
-    struct work *w = mem_zalloc(sizeof(*w));
+    struct compact_work *w = mem_zalloc(sizeof(*w));
     enum status st;
 
     w->s = s;

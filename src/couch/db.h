@@ -38,7 +38,8 @@ struct db_disk {
 };
 void db_get_disk(struct db *db, struct db_disk *out);
 /* Of a doc-info as it was read: revisions that are no leaves lose has_body where their bodies went
- * away, or were given up by _compact. Whoever decodes an 'i' row for its older revisions calls it. */
+ * away, or were given up by _compact. Whoever decodes an 'i' row for its older revisions calls
+ * it. */
 void docinfo_hide_old(struct db *db, struct docinfo *d);
 /* ---- compaction (compact.c) ---- */
 /* Starts it after a COMMIT_DB_PROPS with `compact` was done; a second call joins the first. */

@@ -25,9 +25,9 @@ enum status doc_info(struct db *db, const struct kv_snap *snap, struct slice id,
 /* The region behind a pointer, decoded; arena. */
 enum status doc_load_body(struct db *db, const struct seg_ptr *p, struct arena *a,
                           struct doc_body *out, struct err *e) MUST_CHECK;
-/* After doc_load_body said ST_NOT_FOUND: compaction moved the body since its pointer was read. Reads
- * the row again, as often as that happens. The revision `want`; when it is gone for good and not
- * `exact`, the winner as it is now. ST_NOT_FOUND "missing". */
+/* After doc_load_body said ST_NOT_FOUND: compaction moved the body since its pointer was read.
+ * Reads the row again, as often as that happens. The revision `want`; when it is gone for good and
+ * not `exact`, the winner as it is now. ST_NOT_FOUND "missing". */
 struct doc_again {
     struct docinfo info;
     int node; /* what was loaded */

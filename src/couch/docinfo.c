@@ -77,9 +77,9 @@ static size_t varint_size(uint64_t v)
 
 /* ---- doc-info ---- */
 
-/* Where attachments lie, leaf by leaf in the order of leaves, winner first. In a row a leaf is named
- * by its place in that order: nodes are in another one after decoding, leaves never are, so that a
- * replay writes the bytes that the committer wrote. */
+/* Where attachments lie, leaf by leaf in the order of leaves, winner first. In a row a leaf is
+ * named by its place in that order: nodes are in another one after decoding, leaves never are, so
+ * that a replay writes the bytes that the committer wrote. */
 static void encode_atts(const struct docinfo *d, struct buf *out)
 {
     uint32_t *leaves, n;

@@ -3,8 +3,8 @@
  *
  * doc-info ('i' row):  varint seq, varint docnum, flags(1 deleted, 2 conflicts, 4 attachments),
  *     pointer(20) of the winner's body, with flag 4: varint n, n x (varint leaf, varint segment,
- *     varint bytes), tree (revtree_encode, absolute pointers; the winner's revision is in it). A leaf
- *     is named by its place among the leaves, winner first.
+ *     varint bytes), tree (revtree_encode, absolute pointers; the winner's revision is in it). A
+ *     leaf is named by its place among the leaves, winner first.
  * changes row ('s'):   flags, pointer(20) of the winner's body, varint gen, rev-id flag byte,
  *     varint id len, id, varint docnum, docid (the rest)
  * LOG_DOC body:        varint docid len, docid, varint update_seq, varint prev_seq, varint docnum,

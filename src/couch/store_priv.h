@@ -86,10 +86,10 @@ struct applier {
 void applier_init(struct applier *ap, struct kv *kv, struct accounts *accounts);
 void applier_fini(struct applier *ap);
 /* Rows of one document record. The tree's SEG_SELF pointers count from the record's body; they
- * are absolute afterwards. key: of the 'i' row. old: that row as LevelDB has it, empty when it is
+ * are absolute afterwards. key: of the 'i' row. known: that row as LevelDB has it, empty when it is
  * not there; NULL: to be looked up. */
 enum status apply_doc(struct applier *ap, const struct log_record *rec, struct doc_record *d,
-                      struct slice key, const struct slice *old, struct err *e) MUST_CHECK;
+                      struct slice key, const struct slice *known, struct err *e) MUST_CHECK;
 /* Rows of any record, decoded from its bytes. ST_CORRUPT. */
 enum status apply_record(struct applier *ap, const struct log_record *rec,
                          struct err *e) MUST_CHECK;

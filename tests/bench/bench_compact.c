@@ -2,8 +2,8 @@
  *
  *   bench_compact DIR DOCS SECONDS SEGMENT_MIB 0|1
  *
- * DIR is empty; the last argument says whether to compact. Prints commits a second, p50 and p99 of a
- * commit, and how many times the live data the log was long, at most and at the end.
+ * DIR is empty; the last argument says whether to compact. Prints commits a second, p50 and p99 of
+ * a commit, and how many times the live data the log was long, at most and at the end.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -241,8 +241,8 @@ static inline size_t count_marks(struct fix *x)
     return n;
 }
 
-/* Every row but the barrier's and the accounts', as "hexless" length-prefixed bytes: two stores with the same rows
- * have the same dump. */
+/* Every row but the barrier's and the accounts', as "hexless" length-prefixed bytes: two stores
+ * with the same rows have the same dump. */
 static inline struct slice dump_rows(struct fix *x)
 {
     struct kv_iter *it = kv_iter_new(store_kv(x->s), NULL);

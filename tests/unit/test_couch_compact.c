@@ -520,7 +520,7 @@ static void lives_that_wrote_nothing_go(void **state)
     assert_false(index_was_bad(x));
 }
 
-/* An index from before a compaction, or a rebuild that was cut short, is no ground to go on from. */
+/* An index from before a compaction, or a rebuild cut short, is no ground to go on from. */
 static void an_index_older_than_a_compaction_is_made_again(void **state)
 {
     struct fix *x = *state;
