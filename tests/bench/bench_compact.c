@@ -43,7 +43,7 @@ static uint64_t update(struct client *c, unsigned doc, uint32_t gen)
     op.body.json = slice_of(body, sizeof(body));
     if (commit_wait(c->s, &op, 1, &e) != ST_OK || op.st != ST_OK) {
         fprintf(stderr, "commit: %s %s\n", e.reason, op.err.reason);
-        exit(1);
+        _Exit(1); /* the other clients still run */
     }
     return time_mono_us() - start;
 }
@@ -54,6 +54,7 @@ static void client_main(void *arg)
     uint32_t *gen = mem_zalloc(c->docs * sizeof(*gen));
     uint64_t took, r;
 
+    ASSERT(c->docs != 0);
     for (unsigned i = 0; i < c->docs; i++)
         update(c, c->first + i, gen[i] = 1);
     while (time_mono_us() < c->end_us) {
@@ -108,6 +109,8 @@ int main(int argc, char **argv)
         return 2;
     memset(body, 'x', sizeof(body));
     docs = (unsigned)strtoul(argv[2], NULL, 10) / CLIENTS;
+    if (docs == 0)
+        return 2;
     seconds = (unsigned)strtoul(argv[3], NULL, 10);
     o.dir = argv[1];
     o.segment_bytes = (uint32_t)strtoul(argv[4], NULL, 10) << 20;

@@ -60,18 +60,19 @@ static void drop_index(struct fix *x)
     assert_ok(x, fs_remove_tree(path, &x->e));
 }
 
-/* An edit with a body of n bytes, and maybe an attachment of as many. */
-static struct commit_op fat_op(struct fix *x, struct db *db, const char *id, struct rev parent,
-                               struct rev r, size_t n, bool with_att)
+/* The edit to generation gen, with a body of n bytes, and maybe an attachment of as many. */
+static struct commit_op fat_op(struct fix *x, struct db *db, const char *id, uint32_t gen, size_t n,
+                               bool with_att)
 {
-    struct commit_op op = op_edit(x, db, id, parent, r);
+    struct rev parent = gen > 1 ? rev_n(x, gen - 1, gen - 1) : (struct rev){0};
+    struct commit_op op = op_edit(x, db, id, parent, rev_n(x, gen, gen));
     char *text = arena_alloc(x->a, n + 16);
 
     memset(text, 'x', n + 16);
-    memcpy(text, "{\"v\":\"", 6);
-    snprintf(text + 6, 12, "%08u", (unsigned)r.gen);
+    snprintf(text, 16, "{\"v\":\"%08u", (unsigned)gen);
     text[14] = 'x';
-    memcpy(text + n, "\"}", 2);
+    text[n] = '"';
+    text[n + 1] = '}';
     op.body.json = slice_of(text, n + 2);
     if (with_att) {
         op.body.atts = arena_zalloc(x->a, sizeof(*op.body.atts));
@@ -88,8 +89,7 @@ static struct commit_op fat_op(struct fix *x, struct db *db, const char *id, str
 
 static void fat_put(struct fix *x, struct db *db, const char *id, uint32_t gen, size_t n, bool att)
 {
-    struct commit_op op = fat_op(x, db, id, gen > 1 ? rev_n(x, gen - 1, gen - 1) : (struct rev){0},
-                                 rev_n(x, gen, gen), n, att);
+    struct commit_op op = fat_op(x, db, id, gen, n, att);
 
     assert_ok(x, run1(x, &op));
 }
@@ -199,7 +199,7 @@ static void read_fat(struct fix *x, struct db *db, const char *id, uint32_t gen,
  * they lie. */
 static void copy_att(struct fix *x, struct db *db, const char *from, const char *to)
 {
-    struct commit_op op = fat_op(x, db, to, (struct rev){0}, rev_n(x, 1, 1), 300, false);
+    struct commit_op op = fat_op(x, db, to, 1, 300, false);
     struct doc_body b = {0};
     struct docinfo d;
 
@@ -238,9 +238,7 @@ static struct db *fill(struct fix *x)
                                .docid = i % 2 != 0 ? SLICE_LIT("small") : SLICE_LIT("large"),
                                .local_rev = {0, false, SLICE_LIT("7")}};
 
-        op.body.json =
-            i % 2 != 0 ? SLICE_LIT("{}")
-                       : fat_op(x, db, "x", (struct rev){0}, rev_n(x, 1, 1), 5000, false).body.json;
+        op.body.json = i % 2 != 0 ? SLICE_LIT("{}") : fat_op(x, db, "x", 1, 5000, false).body.json;
         op.deleted = i == 39;
         assert_ok(x, run1(x, &op));
         fat_put(x, gone, "g", (uint32_t)i + 1, 400, false);
@@ -264,7 +262,7 @@ static void compaction_keeps_what_is_live_and_the_rest_goes(void **state)
     struct fix *x = *state;
     struct db *db = fill(x);
     uint64_t before = log_bytes(store_log(x->s)), seq = db_update_seq(db);
-    struct docinfo was, is;
+    struct docinfo was = {0}, is = {0};
 
     assert_ok(x, read_info(x, db, "hot", &was));
     assert_true(compact_below(x, 2.0) > 3);
@@ -412,11 +410,11 @@ static void kills_lose_nothing(void **state)
         close(pipes[0]);
         small_open(x);
         struct db *db = open_db(x, "db");
-        struct docinfo d;
+        struct docinfo d = {0};
 
         assert_ok(x, read_info(x, db, "hot", &d));
         acked = got > acked ? got : acked;
-        gen = d.tree.nodes[revtree_winner(&d.tree)].rev.gen;
+        gen = d.tree.n != 0 ? d.tree.nodes[revtree_winner(&d.tree)].rev.gen : 0;
         assert_true(gen >= acked && gen <= acked + 1);
         acked = gen;
         read_fat(x, db, "hot", acked, 300, false);
