@@ -16,6 +16,10 @@ endfunction()
 
 # ---- unit: tests/unit/test_<layer>_<topic>.c, linked with <layer> and cmocka
 
+# Long random histories, threads and password hashes: label slow, so that `ctest -L unit` stays under
+# ten seconds. scripts/test runs them all the same, also under sanitizers.
+set(slow_units vector_index couch_compact wal_log_mem vector_threads auth_session)
+
 function(unit_test source)
   get_filename_component(exe ${source} NAME_WE)
   string(REGEX REPLACE "^test_" "" topic ${exe})
@@ -26,7 +30,11 @@ function(unit_test source)
   add_executable(${exe} ${source})
   target_include_directories(${exe} PRIVATE tests/unit)
   target_link_libraries(${exe} PRIVATE warnings ${layer} PkgConfig::CMOCKA)
-  a_test(unit.${topic} unit 60 $<TARGET_FILE:${exe}>)
+  if(topic IN_LIST slow_units)
+    a_test(unit.${topic} slow 60 $<TARGET_FILE:${exe}>)
+  else()
+    a_test(unit.${topic} unit 60 $<TARGET_FILE:${exe}>)
+  endif()
 endfunction()
 
 file(GLOB unit_sources CONFIGURE_DEPENDS tests/unit/test_*.c)
