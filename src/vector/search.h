@@ -40,7 +40,5 @@ static inline uint64_t vsearch_want(uint32_t k)
 }
 /* Is this part's graph walked for so many candidates, and how wide? Else its rows are scanned. */
 bool vsearch_graph(const struct vsearch *s, const struct vpart *p, uint32_t want, uint32_t *ef);
-/* Scores exactly the documents whose numbers are in docnums (ascending); all of them, in order. */
-uint32_t vsearch_docs(struct vsearch *s, const uint64_t *docnums, size_t n, struct vhit **out);
 int vhit_cmp(const void *x, const void *y);
 #endif

@@ -204,29 +204,31 @@ static enum ss_rc mem_resolve(struct seg_store *ss, uint64_t store, uint64_t epo
     return rc;
 }
 
-static enum ss_rc cut(struct seg_mem *m, uint64_t store, uint64_t seg, uint32_t len, struct err *e)
+/* Both ends of a segment's growth: a torn tail cut off, and sealing. */
+static enum ss_rc shorten(struct seg_store *ss, uint64_t epoch, struct seg_info to, bool seal,
+                          uint64_t store, struct err *e)
 {
-    struct mem_seg *s = find(m, store, seg);
+    struct seg_mem *m = mem_of(ss);
+    struct mem_seg *s;
+    enum ss_rc rc;
 
-    if (s == NULL)
-        return fail(e, SS_NOENT, "no such segment");
-    if (len < s->len)
-        s->len = len;
-    return SS_OK;
+    mutex_lock(&m->mu);
+    s = find(m, store, to.seg);
+    rc = check_epoch(m, epoch, e);
+    if (rc == SS_OK && s == NULL)
+        rc = fail(e, SS_NOENT, "no such segment");
+    if (rc == SS_OK) {
+        s->len = to.len < s->len ? to.len : s->len;
+        s->sealed = s->sealed || seal;
+    }
+    mutex_unlock(&m->mu);
+    return rc;
 }
 
 static enum ss_rc mem_truncate(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
                                uint32_t len, struct err *e)
 {
-    struct seg_mem *m = mem_of(ss);
-    enum ss_rc rc;
-
-    mutex_lock(&m->mu);
-    rc = check_epoch(m, epoch, e);
-    if (rc == SS_OK)
-        rc = cut(m, store, seg, len, e);
-    mutex_unlock(&m->mu);
-    return rc;
+    return shorten(ss, epoch, (struct seg_info){seg, len}, false, store, e);
 }
 
 static enum ss_rc mem_rewrite(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
@@ -248,17 +250,7 @@ static enum ss_rc mem_rewrite(struct seg_store *ss, uint64_t store, uint64_t epo
 static enum ss_rc mem_seal(struct seg_store *ss, uint64_t store, uint64_t epoch, uint64_t seg,
                            uint32_t len, struct err *e)
 {
-    struct seg_mem *m = mem_of(ss);
-    enum ss_rc rc;
-
-    mutex_lock(&m->mu);
-    rc = check_epoch(m, epoch, e);
-    if (rc == SS_OK)
-        rc = cut(m, store, seg, len, e);
-    if (rc == SS_OK)
-        find(m, store, seg)->sealed = true;
-    mutex_unlock(&m->mu);
-    return rc;
+    return shorten(ss, epoch, (struct seg_info){seg, len}, true, store, e);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the parameters are seg_store_ops's */
