@@ -43,13 +43,15 @@
 #define LIMIT_CHANGES_SCAN       1000 /* filtered rows between two looks at the clock */
 
 /* Log (wal/) */
-#define LIMIT_SEGMENT_BYTES      (64u << 20)    /* roll after this */
-#define LIMIT_RECORD_BYTES       (64u << 20)    /* body of one record */
-#define LIMIT_GROUP_OPS          512            /* records of one group ... */
-#define LIMIT_GROUP_BYTES        (1u << 20)     /* ... and bytes, unless one record is larger */
-#define LIMIT_COMMIT_QUEUE_BYTES (256u << 20)   /* 503 */
-#define LIMIT_FREE_BYTES         (512ull << 20) /* 507: kept free on the disk, or ... */
-#define LIMIT_FREE_PERCENT       5              /* ... this much of it when that is less */
+#define LIMIT_SEGMENT_BYTES      (64u << 20)     /* roll after this */
+#define LIMIT_RECORD_BYTES       (64u << 20)     /* body of one record */
+#define LIMIT_GROUP_OPS          512             /* records of one group ... */
+#define LIMIT_GROUP_BYTES        (1u << 20)      /* ... and bytes, unless one record is larger */
+#define LIMIT_ATOMIC_DOCS        LIMIT_GROUP_OPS /* 413: _bulk_docs?atomic=true ... */
+#define LIMIT_ATOMIC_BYTES       (32u << 20)     /* ... and their bodies */
+#define LIMIT_COMMIT_QUEUE_BYTES (256u << 20)    /* 503 */
+#define LIMIT_FREE_BYTES         (512ull << 20)  /* 507: kept free on the disk, or ... */
+#define LIMIT_FREE_PERCENT       5               /* ... this much of it when that is less */
 
 /* Mango (mango/) */
 #define LIMIT_SELECTOR_DEPTH   20

@@ -34,12 +34,14 @@ enum status commit_submit(struct store *s, struct commit_batch *b, struct err *e
     const char *refused = NULL;
     bool wake;
 
+    ASSERT(!b->atomic || b->n <= LIMIT_GROUP_OPS);
     b->bytes = 0;
     b->next_op = 0;
     b->next = NULL;
     for (size_t i = 0; i < b->n; i++) {
         b->ops[i].st = ST_OK;
         b->ops[i].seq = 0;
+        b->ops[i].aborted = false;
         b->ops[i].created = NULL;
         b->bytes += commit_op_bytes(&b->ops[i]);
     }

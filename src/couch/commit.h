@@ -64,6 +64,7 @@ struct commit_op {
     enum status st; /* ST_CONFLICT, ST_EXISTS (create), ST_NOT_FOUND (db dropped), ... */
     struct err err;
     uint64_t seq;       /* 0: nothing was written (new_edits=false and already there) */
+    bool aborted;       /* another of its atomic batch was refused: st is ST_CONFLICT */
     struct db *created; /* COMMIT_DB_CREATE: referenced */
 };
 
@@ -71,6 +72,9 @@ struct commit_batch {
     struct commit_op *ops;
     size_t n;
     void (*done)(struct commit_batch *b);
+    /* All operations or none, after a crash as well: they share one group. At most LIMIT_GROUP_OPS
+     * documents and _local documents, written as interactive edits. */
+    bool atomic;
     /* the committer's */
     size_t next_op;
     size_t bytes;

@@ -4,7 +4,7 @@
  * A document that the group writes already is checked against the group's version of it. Where the
  * bodies of that version will lie is known only after the log has them, and a record must be whole:
  * so the second record carries a copy of those bodies. If they are more than CARRY_MAX, the second
- * operation starts the next group instead.
+ * operation starts the next group instead, unless both must be in one (an atomic batch).
  */
 #include "base/digest.h"
 #include "couch/commit_priv.h"
@@ -250,7 +250,7 @@ static bool load_from_group(struct group *g, const struct slot *sl, struct edit 
 
     ed->carry_off = sl->body_off + sl->head_n;
     ed->carry_n = sl->body_n - sl->head_n;
-    if (ed->carry_n > CARRY_MAX)
+    if (ed->carry_n > CARRY_MAX && !g->atomic)
         return false;
     nodes = arena_array(g->ap.arena, t->n, sizeof(*nodes));
     memcpy(nodes, t->nodes, t->n * sizeof(*nodes));
@@ -300,7 +300,8 @@ static enum staged check(struct group *g, const struct slot *before, struct slic
     op->st = commit_fix_atts(g, &ed->was, op);
     if (op->st != ST_OK)
         return STAGED_NOTHING;
-    if (record_bound(&ed->was.tree, op) + ed->carry_n > LIMIT_RECORD_BYTES) {
+    if (record_bound(&ed->was.tree, op) + ed->carry_n + (g->atomic ? g->bodies.n : 0) >
+        LIMIT_RECORD_BYTES) {
         op->st = err_word(&op->err, ST_TOO_LARGE, "document_too_large", "%.*s",
                           (int)(op->docid.n < 200 ? op->docid.n : 200), op->docid.p);
         return STAGED_NOTHING;

@@ -76,7 +76,7 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
     }
     if (g->n != 0 && (is_db_op(op) || is_db_op(g->slots[0].op)))
         return STAGED_LATER;
-    if (g->n != 0 && g->bodies.n + commit_op_bytes(op) > LIMIT_GROUP_BYTES)
+    if (g->n != 0 && !g->atomic && g->bodies.n + commit_op_bytes(op) > LIMIT_GROUP_BYTES)
         return STAGED_LATER;
     if ((op->kind == COMMIT_DOC || op->kind == COMMIT_LOCAL) && !may_write(op))
         return STAGED_NOTHING;
@@ -98,10 +98,62 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
     return STAGED_NOTHING;
 }
 
+static void unstage_counts(struct group *g)
+{
+    for (struct db *db = g->touched; db != NULL; db = db->touched_next) {
+        db->staged = db->published; /* only this thread changes either */
+        db->touched = false;
+    }
+    g->touched = NULL;
+}
+
+/* The group as it was before its first operation. */
+static void take_back(struct group *g, struct commit_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct commit_op *op = &b->ops[i];
+
+        op->seq = 0;
+        op->aborted = op->st == ST_OK;
+        if (op->aborted)
+            op->st = err_set(&op->err, ST_CONFLICT, "Not written, as others were refused.");
+    }
+    unstage_counts(g);
+    g->n = 0;
+    buf_clear(&g->bodies);
+    memset(g->hash, 0, sizeof(g->hash));
+}
+
+/* An atomic batch begins a group, so that all of it fits in; false: it must begin the next one.
+ * Every operation is looked at, so that the answer names all that are refused. */
+static bool stage_atomic(struct group *g, struct commit_batch *b)
+{
+    bool ok = true;
+
+    if (g->considered != 0)
+        return false;
+    g->batches++;
+    g->atomic = true;
+    for (; b->next_op < b->n; b->next_op++) {
+        struct commit_op *op = &b->ops[b->next_op];
+
+        g->considered++;
+        if (stage_op(g, op) == STAGED_LATER)
+            op->st = err_set(&op->err, ST_INTERNAL, "an atomic write did not fit in its group");
+        ok &= op->st == ST_OK;
+    }
+    g->atomic = false;
+    if (!ok)
+        take_back(g, b);
+    return true;
+}
+
 /* Goes on with a batch; false: the group is full. Refused operations count too, so that a stream
  * of them does not hold up the answers. */
 static bool stage_batch(struct group *g, struct commit_batch *b)
 {
+    if (b->atomic)
+        return stage_atomic(g, b);
     g->batches++;
     while (b->next_op < b->n) {
         if (g->n == LIMIT_GROUP_OPS || g->considered == (size_t)4 * LIMIT_GROUP_OPS)
@@ -138,11 +190,7 @@ static void undo(struct group *g, enum status st, const struct err *e)
         g->slots[i].op->err = *e;
         g->slots[i].op->seq = 0;
     }
-    for (struct db *db = g->touched; db != NULL; db = db->touched_next) {
-        db->staged = db->published; /* only this thread changes either */
-        db->touched = false;
-    }
-    g->touched = NULL;
+    unstage_counts(g);
 }
 
 /* WRITE PATH 6/8: log_append is the moment of durability. */

@@ -19,6 +19,8 @@ struct bulk {
     struct bulk_row *rows;
     uint32_t n;
     bool new_edits;
+    bool atomic; /* ?atomic=true: all or nothing */
+    uint32_t refused;
 };
 
 static void write_error_row(struct buf *b, struct arena *a, const struct bulk *k,
@@ -47,22 +49,75 @@ static void write_ok_row(struct buf *b, struct arena *a, const struct commit_op 
     buf_char(b, '}');
 }
 
-/* new_edits=false lists only failures; otherwise a row for each document, in order. A full disk
- * fails the request: nothing of it that failed may look like a verdict on a document. */
+static enum status row_status(const struct bulk_row *r)
+{
+    return r->op != NULL ? r->op->st : r->st;
+}
+
+/* A full disk fails the request: nothing of it that failed may look like a verdict on a document.
+ */
+static enum status bulk_trouble(struct request *rq, const struct bulk *k)
+{
+    for (uint32_t i = 0; i < k->n; i++) {
+        const struct bulk_row *r = &k->rows[i];
+        enum status st = row_status(r);
+
+        if (st != ST_NO_SPACE && st != ST_UNAVAILABLE)
+            continue;
+        rq->err = r->op != NULL ? r->op->err : *r->err;
+        return st;
+    }
+    return ST_OK;
+}
+
+static bool is_refused(const struct bulk_row *r)
+{
+    return row_status(r) != ST_OK && (r->op == NULL || !r->op->aborted);
+}
+
+/* Rows that were refused for themselves, behind the error of the first of them. Every row that was
+ * fine is left out: it was not written either. */
+static enum status atomic_refused(struct request *rq, struct reply *rp, const struct bulk *k,
+                                  uint32_t first)
+{
+    struct buf *b = &rp->body;
+    enum status st = row_status(&k->rows[first]);
+    const struct bulk_row *r = &k->rows[first];
+    const struct err *why = r->op != NULL ? &r->op->err : r->err;
+    struct err e = {.word = why->word};
+
+    (void)err_word(&e, st, why->word, "Nothing was written: %.200s", why->reason);
+    buf_char(b, '{');
+    reply_error_members(b, st, &e);
+    buf_str(b, ",\"rows\":[");
+    for (uint32_t i = first; i < k->n; i++) {
+        r = &k->rows[i];
+        if (!is_refused(r))
+            continue;
+        if (i != first)
+            buf_char(b, ',');
+        write_error_row(b, rq->arena, k, r);
+    }
+    buf_str(b, "]}");
+    reply_body(rp, status_code(st));
+    return ST_OK;
+}
+
+/* new_edits=false lists only failures; otherwise a row for each document, in order. */
 static enum status bulk_done(struct request *rq, struct reply *rp)
 {
     struct bulk *k = rq->scratch;
     bool first = true;
 
+    TRY(bulk_trouble(rq, k));
+    for (uint32_t i = 0; k->atomic && i < k->n; i++)
+        if (is_refused(&k->rows[i]))
+            return atomic_refused(rq, rp, k, i);
     buf_char(&rp->body, '[');
     for (uint32_t i = 0; i < k->n; i++) {
         const struct bulk_row *r = &k->rows[i];
-        enum status st = r->op != NULL ? r->op->st : r->st;
+        enum status st = row_status(r);
 
-        if (st == ST_NO_SPACE || st == ST_UNAVAILABLE) {
-            rq->err = r->op != NULL ? r->op->err : *r->err;
-            return st;
-        }
         if (st == ST_OK && !k->new_edits)
             continue;
         if (!first)
@@ -125,12 +180,30 @@ static enum status prepare_rows(struct request *rq, struct db *db, const struct 
         st = rq_edit_prepare(rq, db, &ed, &ops[nops]);
         if (st == ST_OK)
             *r = (struct bulk_row){.op = &ops[nops++]};
-        else if (rights_error_is_row(st))
-            refused_row(rq, r, doc, st);
-        else
+        else if (!rights_error_is_row(st))
             return st;
+        else
+            refused_row(rq, r, doc, st);
+        k->refused += st != ST_OK;
     }
-    rq_commit(rq, ops, nops, bulk_done);
+    rq_commit(rq, ops, k->atomic && k->refused != 0 ? 0 : nops, bulk_done);
+    rq->batch.atomic = k->atomic;
+    return ST_OK;
+}
+
+/* One group of the log holds what is written together (couch/commit.h). */
+static enum status check_atomic(struct request *rq, const struct bulk *k, const struct json *docs)
+{
+    if (!k->atomic)
+        return ST_OK;
+    if (!k->new_edits)
+        return err_set(&rq->err, ST_BAD_REQUEST, "atomic=true does not go with new_edits:false");
+    if (docs->count > LIMIT_ATOMIC_DOCS)
+        return err_set(&rq->err, ST_TOO_LARGE, "more than %d documents with atomic=true",
+                       LIMIT_ATOMIC_DOCS);
+    if (rq->body.n > LIMIT_ATOMIC_BYTES)
+        return err_set(&rq->err, ST_TOO_LARGE, "more than %u bytes with atomic=true",
+                       LIMIT_ATOMIC_BYTES);
     return ST_OK;
 }
 
@@ -139,14 +212,10 @@ enum status h_bulk_docs(struct request *rq, struct reply *rp)
 {
     struct bulk *k = arena_zalloc(rq->arena, sizeof(*k));
     const struct json *body, *docs, *new_edits;
-    bool atomic = false;
     struct db *db;
 
     TRY(rq_db(rq, &db));
-    TRY(rq_bool(rq, "atomic", &atomic));
-    if (atomic) /* never quietly less than was asked for */
-        return err_set(&rq->err, ST_NOT_IMPLEMENTED,
-                       "atomic=true is not there yet: documents are written one by one");
+    TRY(rq_bool(rq, "atomic", &k->atomic));
     TRY(rq_object(rq, &body));
     docs = json_get(body, "docs");
     new_edits = json_get(body, "new_edits");
@@ -159,6 +228,7 @@ enum status h_bulk_docs(struct request *rq, struct reply *rp)
         return err_set(&rq->err, ST_BAD_REQUEST, "`new_edits` parameter must be a boolean.");
     if (docs->count > LIMIT_BULK_DOCS)
         return err_set(&rq->err, ST_TOO_LARGE, "more than %d documents", LIMIT_BULK_DOCS);
+    TRY(check_atomic(rq, k, docs));
     rq->scratch = k;
     TRY(prepare_rows(rq, db, json_unpack(rq->arena, docs), k));
     if (rq->batch.n != 0)

@@ -243,8 +243,3 @@ def test_eventsource_heartbeats_and_end(db):
 
 # ---- what is not done by halves ----
 
-
-def test_atomic_is_refused_and_nothing_written(db):
-    error(db.post("_bulk_docs?atomic=true", {"docs": [{"_id": "a"}]}), 501, "not_implemented")
-    assert db.get("a").status == 404
-    assert db.post("_bulk_docs?atomic=false", {"docs": [{"_id": "a"}]}).status == 201

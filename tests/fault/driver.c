@@ -92,6 +92,21 @@ static void mark_request(unsigned n, const struct commit_op *op)
     buf_free(&b);
 }
 
+static void mark_atomic(unsigned n, const struct commit_op *ops, size_t nops)
+{
+    struct buf b;
+
+    buf_init(&b, MARK_BYTES);
+    buf_printf(&b, "Q%u\n", n);
+    for (size_t i = 0; i < nops; i++)
+        if (ops[i].kind == COMMIT_DOC)
+            mark_doc(&b, &ops[i]);
+        else
+            mark_local(&b, &ops[i]);
+    mark(&b);
+    buf_free(&b);
+}
+
 static void mark_answer(unsigned n, const struct commit_op *op)
 {
     struct buf b;
@@ -130,6 +145,55 @@ void drive_run(struct drive *d, struct commit_op *ops, size_t n)
     }
     for (size_t i = 0; i < n; i++)
         mark_answer(first + (unsigned)i, &ops[i]);
+}
+
+struct together {
+    struct commit_batch b;
+    struct mutex mu;
+    struct cond cond;
+    bool done;
+};
+
+static void atomic_done(struct commit_batch *b)
+{
+    struct together *t = (struct together *)b; /* b is its first member */
+
+    mutex_lock(&t->mu);
+    t->done = true;
+    cond_signal(&t->cond);
+    mutex_unlock(&t->mu);
+}
+
+/* The first that was refused for itself speaks for all. */
+static const struct commit_op *verdict(const struct commit_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ops[i].st != ST_OK && !ops[i].aborted)
+            return &ops[i];
+    return &ops[0];
+}
+
+void drive_run_atomic(struct drive *d, struct commit_op *ops, size_t n)
+{
+    struct together t = {.b = {.ops = ops, .n = n, .done = atomic_done, .atomic = true}};
+    unsigned request = d->requests++;
+
+    if (ops[0].db == NULL)
+        return;
+    mark_atomic(request, ops, n);
+    mutex_init(&t.mu, RANK_LEAF);
+    cond_init(&t.cond);
+    if (commit_submit(d->s, &t.b, &d->e) == ST_OK) {
+        mutex_lock(&t.mu);
+        while (!t.done)
+            cond_wait(&t.cond, &t.mu);
+        mutex_unlock(&t.mu);
+        mark_answer(request, verdict(ops, n));
+    } else {
+        forget(d, request, 1, &d->e);
+    }
+    cond_fini(&t.cond);
+    mutex_fini(&t.mu);
 }
 
 struct apart {

@@ -48,6 +48,8 @@ struct slice drive_json(struct drive *d, size_t n); /* an object of about n byte
 void drive_run(struct drive *d, struct commit_op *ops, size_t n);
 /* As many batches of one operation, all submitted before the first answer. */
 void drive_run_apart(struct drive *d, struct commit_op *ops, size_t n);
+/* As one batch that is written whole or not at all: one request. */
+void drive_run_atomic(struct drive *d, struct commit_op *ops, size_t n);
 void drive_put(struct drive *d, struct db *db, const char *id, size_t bytes);
 void drive_delete(struct drive *d, struct db *db, const char *id);
 

@@ -225,6 +225,30 @@ static void at_once(struct drive *d)
     drive_run_apart(d, ops, 12);
 }
 
+/* All or nothing: new ones, an update, a deletion, a _local document, one document twice; and a
+ * batch that is refused for its last. */
+static void together(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+    struct commit_op ops[24];
+
+    drive_put(d, db, "known", 300);
+    drive_put(d, db, "doomed", 300);
+    for (unsigned round = 0; round < 3 && db != NULL; round++) {
+        for (unsigned i = 0; i < 20; i++)
+            ops[i] = drive_op(d, db, numbered(d, "all", i + 7 * round), drive_json(d, 60 + 97 * i));
+        ops[20] = drive_op(d, db, "known", drive_json(d, 70 << 10));
+        ops[21] = drive_after(d, &ops[20], drive_json(d, 90));
+        ops[22] = drive_local(d, db, "mark", round + 1, drive_json(d, 50));
+        ops[23] = drive_op(d, db, "doomed", drive_json(d, 20));
+        ops[23].deleted = round == 0;
+        if (round == 1)
+            ops[23].npath = 1; /* a conflict */
+        drive_run_atomic(d, ops, 24);
+    }
+    drive_put(d, db, "behind", 100);
+}
+
 static void large(struct drive *d)
 {
     struct db *db = drive_db(d, "db");
@@ -484,6 +508,8 @@ static const struct {
     {"many_databases", many_databases, 0},
     {"at_once", at_once, 0},
     {"large", large, 0},
+    {"together", together, 0},
+    {"together_roll", together, 32 << 10},
     {"nothing", nothing, 0},
     {"mixed", mixed, 0},
     {"mixed_roll", mixed, 4 << 10},
