@@ -9,12 +9,14 @@
 #include "base/log.h"
 #include "couch/store.h"
 #include "http/http.h"
+#include "mango/validate.h"
 #include "repl/repl.h"
 #include "vector/vector.h"
 
 struct app {
     struct auth *auth;
     struct store *store;
+    struct validators *validators;
     struct vectors *vectors;
     struct repl *repl;
     struct http *http;
@@ -49,6 +51,7 @@ static enum status start_layers(struct app *app, const struct config *cfg, struc
 
     TRY(fs_mkdirs(cfg->data, e));
     TRY(store_open(&so, &app->store, e));
+    app->validators = validators_new(app->store);
     TRY(attach_auth(app, cfg, e));
     TRY(add_admins(app->auth, cfg, e));
     TRY(vectors_open(app->store, &vo, &app->vectors, e));
@@ -82,6 +85,7 @@ void app_stop(struct app *app)
     repl_free(app->repl);
     vectors_close(app->vectors);
     store_close(app->store);
+    validators_free(app->validators);
     auth_free(app->auth);
     mem_free(app);
 }

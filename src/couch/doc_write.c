@@ -340,5 +340,6 @@ enum status doc_edit_prepare(struct db *db, struct arena *a, const struct doc_ed
     TRY(choose_rev(&w, e));
     op->docid = w.id;
     op->deleted = w.parts.deleted;
-    return op->new_edits ? prepare_interactive(&w, e) : prepare_replicated(&w, e);
+    TRY(op->new_edits ? prepare_interactive(&w, e) : prepare_replicated(&w, e));
+    return store_validate(db_store(db), op, ed->user, e);
 }

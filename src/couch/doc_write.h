@@ -9,6 +9,12 @@
 /* CouchDB's rules for ids; err.word illegal_docid. `local` ids are checked without the prefix. */
 enum status doc_id_check(struct slice id, struct err *e) MUST_CHECK;
 
+/* Who writes, for those who check documents. */
+struct doc_user {
+    struct slice name; /* empty: nobody */
+    const struct slice *roles;
+    size_t nroles;
+};
 struct doc_edit {
     struct slice id;  /* from the URL; empty: the document's _id, or none: a generated one */
     struct slice rev; /* from ?rev= or If-Match; empty: the document's _rev. Both and different:
@@ -25,7 +31,15 @@ struct doc_edit {
      * operation is done. */
     const struct slice *follows;
     uint32_t nfollows;
+    const struct doc_user *user; /* NULL: the server itself */
 };
+/* What looks at every prepared document before it is submitted (mango/validate.h): ST_FORBIDDEN
+ * refuses it. Set once, before serving. */
+typedef enum status (*doc_validator_fn)(void *arg, const struct commit_op *op,
+                                        const struct doc_user *user, struct err *e);
+void store_set_validator(struct store *s, doc_validator_fn fn, void *arg);
+enum status store_validate(struct store *s, const struct commit_op *op, const struct doc_user *user,
+                           struct err *e) MUST_CHECK; /* for doc_edit_prepare */
 /* Validates and fills op (kind COMMIT_DOC or COMMIT_LOCAL; arena memory; op->db borrowed). What is
  * wrong with the document itself (the 400s, 413) is returned; a conflict that can be seen already,
  * a missing stub, a deleted document to delete (404) as well. The caller decides which of them fail

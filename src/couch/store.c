@@ -173,3 +173,15 @@ void store_observe(struct store *s, commit_observer_fn fn, void *arg)
     ASSERT(s->nobservers < STORE_OBSERVERS_MAX);
     s->observers[s->nobservers++] = (struct store_observer){fn, arg};
 }
+
+void store_set_validator(struct store *s, doc_validator_fn fn, void *arg)
+{
+    s->validate = fn;
+    s->validate_arg = arg;
+}
+
+enum status store_validate(struct store *s, const struct commit_op *op, const struct doc_user *user,
+                           struct err *e)
+{
+    return s->validate != NULL ? s->validate(s->validate_arg, op, user, e) : ST_OK;
+}

@@ -16,6 +16,7 @@
 #include "base/thread.h"
 #include "couch/account.h"
 #include "couch/db.h"
+#include "couch/doc_write.h"
 #include "couch/keys.h"
 
 /* ---- dbmeta.c: catalogue row, meta row, LOG_DBMETA and LOG_LOCAL record bodies; pure ---- */
@@ -214,6 +215,8 @@ struct store {
 
     struct store_observer observers[STORE_OBSERVERS_MAX];
     size_t nobservers;
+    doc_validator_fn validate; /* NULL: none */
+    void *validate_arg;
 
     /* Statistics and progress: each is one number that stands for itself. */
     _Atomic uint64_t applied_lsn, log_bytes, tail_seg, external_bytes;

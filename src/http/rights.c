@@ -134,6 +134,7 @@ enum status rq_edit_prepare(struct request *rq, struct db *db, struct doc_edit *
         return denied(rq, "You are not a db or server admin.");
     if (auth_is_users_db(db_name(db)))
         TRY(prepare_user(rq, db, ed));
+    ed->user = &(struct doc_user){rq->user.name, rq->user.roles, rq->user.nroles};
     return doc_edit_prepare(db, rq->arena, ed, op, &rq->err);
 }
 
