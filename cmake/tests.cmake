@@ -94,15 +94,18 @@ if(fault_sources AND NOT DIVAN_FUZZ)
   a_test(fault.injection fault 3600 $<TARGET_FILE:fault_run> inject)
 endif()
 
-# ---- other programs in C: tests/bench/*.c and tests/model, tests/recall, one
-# executable a file
+# ---- bench: programs in C, one executable a file; the short run only shows that they work
 
 file(GLOB bench_sources CONFIGURE_DEPENDS tests/bench/*.c)
 foreach(source ${bench_sources})
   get_filename_component(exe ${source} NAME_WE)
-  add_executable(${exe} EXCLUDE_FROM_ALL ${source})
+  add_executable(${exe} ${source})
   target_link_libraries(${exe} PRIVATE warnings app)
 endforeach()
+if(bench_sources AND NOT DIVAN_FUZZ)
+  a_test(bench.storage slow 300 ${PYTHON} tests/bench/storage --quick)
+  set_property(TEST bench.storage APPEND PROPERTY ENVIRONMENT DIVAN_BUILD=${PROJECT_BINARY_DIR})
+endif()
 
 # ---- recall: needs the image data that lies beside the repository where it is built, else skipped
 

@@ -96,6 +96,8 @@ uint64_t log_gaps(const struct log *log);
 
 uint64_t log_last_lsn(const struct log *log);
 uint64_t log_bytes(const struct log *log); /* of all segments */
+/* Bytes appended since log_open: never goes back, whatever compaction deletes. */
+uint64_t log_appended(const struct log *log);
 uint64_t log_tail_seg(const struct log *log);
 void log_close(struct log *log); /* seals the tail when it was started; NULL is fine */
 

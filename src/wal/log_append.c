@@ -158,6 +158,7 @@ static void publish(struct log *log, uint64_t total, size_t n)
     *s = log->tail;
     mutex_unlock(&log->mu);
     atomic_fetch_add(&log->bytes, total);
+    atomic_fetch_add(&log->appended, total);
     atomic_fetch_add(&log->last_lsn, n);
     log->room -= total < log->room ? total : log->room;
 }

@@ -168,6 +168,11 @@ uint64_t log_bytes(const struct log *log)
     return atomic_load(&log->bytes);
 }
 
+uint64_t log_appended(const struct log *log)
+{
+    return atomic_load(&log->appended);
+}
+
 uint64_t log_tail_seg(const struct log *log)
 {
     return atomic_load(&log->tail_seg);

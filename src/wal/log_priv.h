@@ -43,7 +43,7 @@ struct log {
     struct thread roller;
 
     _Atomic uint64_t last_lsn; /* durable; written by the appender, read by anybody */
-    _Atomic uint64_t bytes, tail_seg;
+    _Atomic uint64_t bytes, appended, tail_seg;
     uint64_t gaps; /* set by log_open */
     atomic_bool want_roll;
 
