@@ -101,6 +101,8 @@
 /* Lists in one request (http/h_queries.c) */
 #define LIMIT_QUERIES  100 /* 400: queries of one _all_docs/queries */
 #define LIMIT_DBS_INFO 100 /* 400: keys of POST _dbs_info */
+/* _db_updates remembers as many dropped databases (couch/updates.c) */
+#define LIMIT_GONE_DATABASES 10000
 
 /* Identity (auth/) */
 #define LIMIT_AUTH_CACHE     10000 /* verified passwords, and as many failures, remembered */

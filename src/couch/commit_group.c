@@ -284,7 +284,7 @@ static void publish_slot(struct group *g, struct slot *sl, struct db_waiter **wo
             maint_wake(g->s); /* its marker is there again */
         break;
     case COMMIT_DB_CREATE:
-        publish_create(g, sl);
+        publish_create(g, sl, woken);
         break;
     case COMMIT_DB_DROP:
         publish_drop(g, sl, woken);
@@ -307,6 +307,7 @@ static void publish(struct group *g)
         next = db->touched_next;
         db->touched = false;
         db_publish(db, &woken);
+        updates_note(g->s->updates, db_name(db), DB_UPDATED, &woken);
     }
     g->touched = NULL;
     tell_observers(g);

@@ -131,7 +131,7 @@ enum staged stage_props(struct group *g, struct commit_op *op)
     return stage_meta(g, op, DBMETA_PROPS, db_name(db), db->num);
 }
 
-void publish_create(struct group *g, struct slot *sl)
+void publish_create(struct group *g, struct slot *sl, struct db_waiter **woken)
 {
     static const struct db_counts none;
     struct store *s = g->s;
@@ -142,6 +142,7 @@ void publish_create(struct group *g, struct slot *sl)
     mutex_lock(&s->catalog_mu);
     map_put(s->catalog, sl->op->docid, db);
     mutex_unlock(&s->catalog_mu);
+    updates_note(s->updates, sl->op->docid, DB_CREATED, woken);
 }
 
 void publish_drop(struct group *g, struct slot *sl, struct db_waiter **woken)
@@ -155,6 +156,7 @@ void publish_drop(struct group *g, struct slot *sl, struct db_waiter **woken)
     mutex_unlock(&s->catalog_mu);
     ASSERT(removed == db);
     db_mark_dropped(db, woken);
+    updates_note(s->updates, db_name(db), DB_DELETED, woken);
     db_release(removed); /* the catalogue's reference; the submitter has one */
     maint_wake(s);
 }

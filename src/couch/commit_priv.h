@@ -65,7 +65,7 @@ struct slot *group_find(struct group *g, struct slice key, uint64_t h, size_t *p
 enum status commit_fix_atts(struct group *g, const struct docinfo *was,
                             struct commit_op *op) MUST_CHECK;
 /* After LevelDB has the rows: the handle and the catalogue follow. */
-void publish_create(struct group *g, struct slot *sl);
+void publish_create(struct group *g, struct slot *sl, struct db_waiter **woken);
 void publish_drop(struct group *g, struct slot *sl, struct db_waiter **woken);
 void publish_props(struct slot *sl);
 #endif

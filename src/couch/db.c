@@ -171,6 +171,7 @@ static enum status load_one(void *arg, struct slice name, struct slice v, struct
     struct loader *l = arg;
     struct db_counts counts = {0};
     struct db_sizes sizes;
+    struct db_waiter *nobody = NULL;
     struct cat_row row;
     struct slice meta;
     struct db *db;
@@ -185,6 +186,7 @@ static enum status load_one(void *arg, struct slice name, struct slice v, struct
     mutex_lock(&l->s->catalog_mu);
     map_put(l->s->catalog, name, db);
     mutex_unlock(&l->s->catalog_mu);
+    updates_note(l->s->updates, name, DB_UPDATED, &nobody);
     return ST_OK;
 }
 

@@ -32,6 +32,7 @@ static struct store *store_new(const struct store_options *opt)
     s->catalog = map_new();
     s->queue_tail = &s->queue;
     s->accounts = accounts_new();
+    s->updates = updates_new();
     mutex_init(&s->catalog_mu, RANK_CATALOG);
     mutex_init(&s->queue_mu, RANK_COMMIT);
     mutex_init(&s->maint_mu, RANK_LEAF);
@@ -46,6 +47,7 @@ static void store_free(struct store *s)
     map_each(s->catalog, release_db, NULL);
     map_free(s->catalog);
     accounts_free(s->accounts);
+    updates_free(s->updates);
     if (s->owns_segs && s->segs != NULL)
         s->segs->ops->close(s->segs);
     cond_fini(&s->maint_cond);

@@ -18,6 +18,7 @@
 #include "couch/db.h"
 #include "couch/doc_write.h"
 #include "couch/keys.h"
+#include "couch/updates.h"
 
 /* ---- dbmeta.c: catalogue row, meta row, LOG_DBMETA and LOG_LOCAL record bodies; pure ---- */
 struct cat_row {
@@ -213,6 +214,7 @@ struct store {
     size_t last_batches; /* how many requests the last group served */
     uint32_t next_dbnum;
 
+    struct updates *updates;
     struct store_observer observers[STORE_OBSERVERS_MAX];
     size_t nobservers;
     doc_validator_fn validate; /* NULL: none */

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/time.h"
+#include "couch/updates.h"
 #include "http/exchange.h"
 
 enum { PEER_LOOK_US = 5000000 };
@@ -177,11 +178,22 @@ void timers_fire_all(struct timers *t)
 
 /* ---- waiting and producing ---- */
 
+static bool source_wait(struct stream *s, struct db_waiter *w)
+{
+    return s->updates != NULL ? updates_wait(s->updates, w) : db_wait(s->db, w);
+}
+
+static bool source_cancel(struct stream *s, struct db_waiter *w)
+{
+    return s->updates != NULL ? updates_cancel(s->updates, w) : db_wait_cancel(s->db, w);
+}
+
 static void arm(struct exchange *x)
 {
     struct timers *t = x->http->timers;
     struct stream *s = x->rp.stream;
     uint64_t look = time_mono_us() + PEER_LOOK_US;
+    bool waits = s->db != NULL || s->updates != NULL;
 
     atomic_store(&x->wait.fired, 0);
     atomic_store(&x->wait.woken, 0);
@@ -190,8 +202,8 @@ static void arm(struct exchange *x)
     x->wait.deadline_us = look < s->deadline_us ? look : s->deadline_us;
     mutex_lock(&t->lock); /* a trigger that comes now waits in disarm until we are through */
     heap_insert_locked(t, x);
-    x->wait.queued = s->db != NULL && db_wait(s->db, &x->wait.waiter);
-    if (s->db != NULL && !x->wait.queued)
+    x->wait.queued = waits && source_wait(s, &x->wait.waiter);
+    if (waits && !x->wait.queued)
         fire(x);
     else
         cond_signal(&t->changed);
@@ -205,7 +217,7 @@ static void disarm(struct exchange *x)
     mutex_lock(&t->lock);
     heap_remove_locked(t, x);
     mutex_unlock(&t->lock);
-    if (x->wait.queued && !db_wait_cancel(x->rp.stream->db, &x->wait.waiter))
+    if (x->wait.queued && !source_cancel(x->rp.stream, &x->wait.waiter))
         while (atomic_load(&x->wait.woken) == 0) /* a wake under way is a few instructions long */
             sched_yield();
     x->wait.queued = false;

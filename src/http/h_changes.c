@@ -4,82 +4,34 @@
  */
 #include "base/limits.h"
 #include "base/metrics.h"
-#include "base/text.h"
 #include "base/time.h"
 #include "couch/changes.h"
+#include "http/feed_params.h"
 #include "http/handlers.h"
 #include "http/stream.h"
-
-enum feed { FEED_NORMAL, FEED_LONGPOLL, FEED_CONTINUOUS, FEED_EVENTSOURCE };
 
 struct changes_feed {
     struct stream s;
     struct db *db;
     struct changes *reader;
     struct changes_opts opts;
-    enum feed feed;
-    bool begun, sent_row, heartbeats;
-    uint64_t heartbeat_us, timeout_us, ends_us;
+    struct feed_params p;
+    bool begun, sent_row;
+    uint64_t ends_us;
 };
 
 /* ---- parameters ---- */
 
-static enum status parse_feed(struct request *rq, struct changes_feed *f)
-{
-    const struct slice *v = rq_param(rq, "feed");
-
-    f->feed = FEED_NORMAL;
-    if (v == NULL || slice_eq(*v, SLICE_LIT("normal")))
-        return ST_OK;
-    if (slice_eq(*v, SLICE_LIT("longpoll")))
-        f->feed = FEED_LONGPOLL;
-    else if (slice_eq(*v, SLICE_LIT("continuous")) || slice_eq(*v, SLICE_LIT("live")))
-        f->feed = FEED_CONTINUOUS;
-    else if (slice_eq(*v, SLICE_LIT("eventsource")))
-        f->feed = FEED_EVENTSOURCE;
-    else
-        return err_set(&rq->err, ST_BAD_REQUEST,
-                       "Supported `feed` types: normal, continuous, live, longpoll, eventsource");
-    return ST_OK;
-}
-
 static enum status parse_since(struct request *rq, struct changes_feed *f)
 {
-    struct slice header = rq_header(rq, "Last-Event-ID");
-    const struct slice *v = rq_param(rq, "since");
+    struct slice header;
+    const struct slice *v = feed_since(rq, &f->p, &header);
 
-    if (v == NULL)
-        v = rq_param(rq, "last-event-id");
-    /* A browser that connects again repeats the URL: its header is newer. */
-    if (f->feed == FEED_EVENTSOURCE && header.n != 0)
-        v = &header;
     if (v == NULL)
         return ST_OK;
     if (seq_parse(f->db, *v, &f->opts.since, &rq->err) != ST_OK)
         return err_set(&rq->err, ST_BAD_REQUEST,
                        "Malformed sequence supplied in 'since' parameter.");
-    return ST_OK;
-}
-
-static enum status parse_times(struct request *rq, struct changes_feed *f)
-{
-    const struct slice *hb = rq_param(rq, "heartbeat");
-    uint64_t timeout_ms = LIMIT_CHANGES_TIMEOUT_MS, heartbeat_ms = LIMIT_CHANGES_TIMEOUT_MS;
-
-    TRY(rq_u64(rq, "timeout", &timeout_ms));
-    if (timeout_ms > LIMIT_CHANGES_TIMEOUT_MS)
-        timeout_ms = LIMIT_CHANGES_TIMEOUT_MS;
-    if (hb != NULL && !slice_eq(*hb, SLICE_LIT("false"))) {
-        f->heartbeats = true;
-        if (!slice_eq(*hb, SLICE_LIT("true")) &&
-            (!parse_u64(*hb, &heartbeat_ms) || heartbeat_ms == 0))
-            return err_set(&rq->err, ST_BAD_REQUEST,
-                           "The heartbeat value should be a positive integer (in milliseconds).");
-        if (heartbeat_ms > LIMIT_CHANGES_TIMEOUT_MS)
-            heartbeat_ms = LIMIT_CHANGES_TIMEOUT_MS;
-    }
-    f->timeout_us = timeout_ms * 1000;
-    f->heartbeat_us = heartbeat_ms * 1000;
     return ST_OK;
 }
 
@@ -101,9 +53,8 @@ static enum status parse_changes(struct request *rq, struct changes_feed *f)
     const struct slice *interval = rq_param(rq, "seq_interval");
 
     o->limit = UINT64_MAX;
-    TRY(parse_feed(rq, f));
+    TRY(feed_params_parse(rq, &f->p));
     TRY(parse_since(rq, f));
-    TRY(parse_times(rq, f));
     TRY(parse_style(rq, o));
     TRY(rq_u64(rq, "limit", &o->limit));
     TRY(rq_bool(rq, "descending", &o->descending));
@@ -121,9 +72,9 @@ static enum status parse_changes(struct request *rq, struct changes_feed *f)
 
 static void write_end(struct changes_feed *f, struct buf *out)
 {
-    if (f->feed == FEED_EVENTSOURCE) /* only events; the client connects again */
+    if (f->p.feed == FEED_EVENTSOURCE) /* only events; the client connects again */
         return;
-    buf_str(out, f->feed == FEED_CONTINUOUS ? "{\"last_seq\":\"" : "\n],\n\"last_seq\":\"");
+    buf_str(out, f->p.feed == FEED_CONTINUOUS ? "{\"last_seq\":\"" : "\n],\n\"last_seq\":\"");
     seq_write(out, f->db, changes_last_seq(f->reader));
     buf_str(out, "\",\"pending\":");
     buf_u64(out, changes_pending(f->reader));
@@ -132,7 +83,7 @@ static void write_end(struct changes_feed *f, struct buf *out)
 
 static void write_row(struct changes_feed *f, struct slice row, struct buf *out)
 {
-    if (f->feed == FEED_EVENTSOURCE) {
+    if (f->p.feed == FEED_EVENTSOURCE) {
         buf_str(out, "data: ");
         buf_add(out, row);
         buf_str(out, "\nid: \"");
@@ -140,10 +91,10 @@ static void write_row(struct changes_feed *f, struct slice row, struct buf *out)
         buf_str(out, "\"\n\n");
         return;
     }
-    if (f->feed != FEED_CONTINUOUS && f->sent_row)
+    if (f->p.feed != FEED_CONTINUOUS && f->sent_row)
         buf_str(out, ",\r\n");
     buf_add(out, row);
-    if (f->feed == FEED_CONTINUOUS)
+    if (f->p.feed == FEED_CONTINUOUS)
         buf_char(out, '\n');
 }
 
@@ -173,9 +124,9 @@ static bool feed_over(const struct changes_feed *f, uint64_t now)
         return true;
     if (!changes_at_end(f->reader))
         return false;
-    if (f->feed == FEED_NORMAL || (f->feed == FEED_LONGPOLL && f->sent_row))
+    if (f->p.feed == FEED_NORMAL || (f->p.feed == FEED_LONGPOLL && f->sent_row))
         return true;
-    return !f->heartbeats && now >= f->ends_us;
+    return !f->p.heartbeats && now >= f->ends_us;
 }
 
 static enum status changes_produce(struct stream *s, struct buf *out, enum stream_state *state,
@@ -185,13 +136,13 @@ static enum status changes_produce(struct stream *s, struct buf *out, enum strea
     bool some = false, woken = f->begun;
     uint64_t now;
 
-    if (!f->begun && (f->feed == FEED_NORMAL || f->feed == FEED_LONGPOLL))
+    if (!f->begun && (f->p.feed == FEED_NORMAL || f->p.feed == FEED_LONGPOLL))
         buf_str(out, "{\"results\":[\n");
     f->begun = true;
     TRY(write_rows(f, out, &some, e));
     now = time_mono_us();
     if (some)
-        f->ends_us = now + f->timeout_us;
+        f->ends_us = now + f->p.timeout_us;
     if (feed_over(f, now)) {
         write_end(f, out);
         *state = STREAM_DONE;
@@ -201,10 +152,10 @@ static enum status changes_produce(struct stream *s, struct buf *out, enum strea
         *state = STREAM_MORE;
         return ST_OK;
     }
-    if (woken && !some && f->heartbeats && now >= s->deadline_us)
-        buf_str(out, f->feed == FEED_EVENTSOURCE ? "event: heartbeat\ndata: \n\n" : "\n");
+    if (woken && !some && f->p.heartbeats && now >= s->deadline_us)
+        buf_str(out, f->p.feed == FEED_EVENTSOURCE ? "event: heartbeat\ndata: \n\n" : "\n");
     if (some || now >= s->deadline_us)
-        s->deadline_us = f->heartbeats ? now + f->heartbeat_us : f->ends_us;
+        s->deadline_us = f->p.heartbeats ? now + f->p.heartbeat_us : f->ends_us;
     s->since = changes_last_seq(f->reader);
     *state = STREAM_WAIT;
     return ST_OK;
@@ -215,7 +166,7 @@ static void changes_feed_free(struct stream *s)
     struct changes_feed *f = (struct changes_feed *)(void *)s;
 
     changes_free(f->reader);
-    if (f->feed != FEED_NORMAL)
+    if (f->p.feed != FEED_NORMAL)
         metrics_sub(METRIC_FEEDS, 1);
 }
 
@@ -227,12 +178,12 @@ enum status h_changes(struct request *rq, struct reply *rp)
     TRY(rq_db(rq, &f->db));
     TRY(parse_changes(rq, f));
     f->reader = changes_new(f->db, &f->opts);
-    f->ends_us = time_mono_us() + f->timeout_us;
+    f->ends_us = time_mono_us() + f->p.timeout_us;
     f->s = (struct stream){
         .produce = changes_produce, .free = changes_feed_free, .db = f->db, .deadline_us = 0};
-    if (f->feed != FEED_NORMAL)
+    if (f->p.feed != FEED_NORMAL)
         metrics_add(METRIC_FEEDS, 1);
-    if (f->feed == FEED_EVENTSOURCE) {
+    if (f->p.feed == FEED_EVENTSOURCE) {
         rp->content_type = "text/event-stream";
         reply_header(rp, "Cache-Control", SLICE_LIT("no-cache"));
     }

@@ -91,6 +91,8 @@ struct changes_opts;
 /* changes_filter.c: what ?filter= asks for, into opts; in the request's memory. */
 enum status changes_filter_parse(struct request *rq, struct db *db,
                                  struct changes_opts *opts) MUST_CHECK;
+/* h_db_updates.c */
+enum status h_db_updates(struct request *rq, struct reply *rp);
 /* h_find.c */
 enum status h_find(struct request *rq, struct reply *rp);
 enum status h_explain(struct request *rq, struct reply *rp);

@@ -15,6 +15,7 @@ const struct route routes[] = {
     {M_GET, "/_all_dbs", h_all_dbs, NEED_ADMIN, false, false},
     {M_GET, "/favicon.ico", h_no_page, NEED_USER, false, false},
     {M_GET | M_POST, "/_dbs_info", h_dbs_info, NEED_ADMIN, true, false},
+    {M_GET, "/_db_updates", h_db_updates, NEED_ADMIN, false, false},
     {M_GET, "/_membership", h_membership, NEED_ADMIN, false, false},
     {M_GET | M_POST, "/_cluster_setup", h_cluster_setup, NEED_ADMIN, true, false},
     {M_GET, "/_node/{node}", h_node_name, NEED_ADMIN, false, false},

@@ -13,7 +13,7 @@
 
 enum stream_state {
     STREAM_MORE, /* call again when this piece is sent */
-    STREAM_WAIT, /* call again on a write to `db` past `since`, or at the deadline */
+    STREAM_WAIT, /* call again on a write to `db` (`updates`) past `since`, or at the deadline */
     STREAM_DONE
 };
 struct stream {
@@ -24,6 +24,7 @@ struct stream {
     void (*free)(struct stream *s);
     /* for STREAM_WAIT: */
     struct db *db;
+    struct updates *updates; /* instead of db: what happens to any database */
     uint64_t since;
     uint64_t deadline_us; /* monotonic */
     bool stopping;        /* the server stops: finish at once */
