@@ -139,12 +139,25 @@ endfunction()
 if(NOT DIVAN_FUZZ)
   set(pytest ${PYTHON} -m pytest -q -p no:cacheprovider)
   server_tests(api tests/api test_*.py 600 ${pytest})
-  server_tests(kill tests/kill test_*.py 600 ${pytest})
   server_tests(model tests/model test_*.py 600 ${pytest})
   find_program(NODE node)
   if(NODE)
     server_tests(compat compat test_*.js 600 ${NODE} --test)
   endif()
+endif()
+
+# ---- kill: tests/kill/kill.py; scripts/test runs the build with kill points (preset kill) in all
+# modes, and what is shipped in the plain one
+
+set(kill_modes plain)
+if(DIVAN_KILL_POINTS)
+  set(kill_modes power points recovery)
+endif()
+if(NOT DIVAN_FUZZ)
+  foreach(mode ${kill_modes})
+    a_test(kill.${mode} kill 300 ${PYTHON} tests/kill/kill.py ${mode} --seconds 20
+      --server ${PROJECT_BINARY_DIR}/divan)
+  endforeach()
 endif()
 
 # ---- lint: the rules of CONTRIBUTING.md

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/kill_point.h"
 
 enum { FS_READ_CHUNK = 64 << 10, FS_WALK_FDS = 16 };
 
@@ -193,12 +194,15 @@ enum status fs_write_atomic(const char *path, struct slice data, struct err *e)
     if (fd < 0)
         return fs_fail(e, "mkostemp", temp);
     st = fs_pwrite_full(fd, data.p, data.n, 0, e);
+    KILL_POINT("file.written");
     if (st == ST_OK && fdatasync(fd) != 0)
         st = fs_fail(e, "fdatasync", temp);
     if (close(fd) != 0 && st == ST_OK)
         st = fs_fail(e, "close", temp);
+    KILL_POINT("file.synced");
     if (st == ST_OK && rename(temp, path) != 0)
         st = fs_fail(e, "rename", path);
+    KILL_POINT("file.renamed");
     if (st != ST_OK) {
         (void)unlink(temp);
         return st;

@@ -2,6 +2,22 @@
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 
+/* Sizes of pieces of work, small in the build that tests/kill uses: half a second of it then rolls
+ * the log, replays in several batches, flushes and merges vectors and builds graphs. */
+#ifdef DIVAN_KILL_POINTS
+#define LIMIT_SEGMENT_BYTES    (1u << 20)
+#define LIMIT_REPLAY_RECORDS   50
+#define LIMIT_DROP_CHUNK       20
+#define LIMIT_MEMTABLE_VECTORS 100
+#define LIMIT_GRAPH_ROWS       300
+#else
+#define LIMIT_SEGMENT_BYTES    (64u << 20) /* roll after this */
+#define LIMIT_REPLAY_RECORDS   1000        /* records of one batch of recovery */
+#define LIMIT_DROP_CHUNK       1000        /* rows of a dropped database deleted in one batch */
+#define LIMIT_MEMTABLE_VECTORS 8192
+#define LIMIT_GRAPH_ROWS       10000 /* a vector segment of fewer has no graph */
+#endif
+
 /* HTTP (http/) */
 #define LIMIT_URI_BYTES          8000         /* 414 too_long */
 #define LIMIT_REQUEST_BYTES      (64u << 20)  /* 413 too_large */
@@ -43,7 +59,6 @@
 #define LIMIT_CHANGES_SCAN       1000 /* filtered rows between two looks at the clock */
 
 /* Log (wal/) */
-#define LIMIT_SEGMENT_BYTES      (64u << 20)     /* roll after this */
 #define LIMIT_RECORD_BYTES       (64u << 20)     /* body of one record */
 #define LIMIT_GROUP_OPS          512             /* records of one group ... */
 #define LIMIT_GROUP_BYTES        (1u << 20)      /* ... and bytes, unless one record is larger */
@@ -68,7 +83,6 @@
 #define LIMIT_GRAPH_EFC_MIN    16
 #define LIMIT_GRAPH_EFC_MAX    1000
 #define LIMIT_INDEX_FIELDS     16
-#define LIMIT_MEMTABLE_VECTORS 8192
 #define LIMIT_MEMTABLE_BYTES   (16u << 20)
 #define LIMIT_FIND_DEADLINE_MS 60000
 

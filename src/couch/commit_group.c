@@ -9,6 +9,7 @@
  * Buffers and the arena are reused from group to group. Runs on the committer thread only.
  */
 #include "base/alloc.h"
+#include "base/kill_point.h"
 #include "couch/commit_priv.h"
 
 enum { GROUP_KEEP_BYTES = 4 << 20 }; /* buffers that one huge document made larger are given back */
@@ -385,9 +386,14 @@ void group_run(struct store *s, struct group *g)
     reset(g);
     stage(g);
     s->last_batches = g->batches;
+    KILL_POINT("commit.staged");
     if (g->n != 0 && append(g) == ST_OK) {
+        KILL_POINT("commit.durable");
         apply(g);
+        KILL_POINT("commit.applied");
         publish(g);
+        KILL_POINT("commit.published");
     }
     complete(g);
+    KILL_POINT("commit.answered");
 }

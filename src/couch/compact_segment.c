@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/digest.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "couch/compact_priv.h"
 #include "couch/local.h"
@@ -241,6 +242,7 @@ enum status compact_flush(struct compact_work *w, struct err *e)
     if (w->n == 0)
         return ST_OK;
     TRY(commit_wait(w->s, w->ops, w->n, e));
+    KILL_POINT("compact.batch");
     for (size_t i = 0; i < w->n; i++) {
         const struct commit_op *op = &w->ops[i];
 
@@ -490,17 +492,24 @@ static enum status run(struct compact_work *w, struct err *e)
     bool undeleted = w->s->undeleted;
 
     TRY(sync(w, e));
+    KILL_POINT("compact.victim");
     TRY(move_all(w, e));
+    KILL_POINT("compact.moved");
     TRY(verify(w, e));
     TRY(pass_last(w, e));
+    KILL_POINT("compact.verified");
     if (!maint_barrier_at(w->s, atomic_load(&w->s->applied_lsn)))
         return err_set(e, ST_UNAVAILABLE, "the store closes");
+    KILL_POINT("compact.barrier");
     if (w->first_lsn != 0)
         TRY(tell_gone(w, e));
+    KILL_POINT("compact.gone");
     if (!w->pace->wait(w->pace->arg, w->pace->grace_us))
         return err_set(e, ST_UNAVAILABLE, "the store closes");
     w->s->undeleted = true; /* a file that stays is read by a rebuild: then nothing is the oldest */
+    KILL_POINT("compact.delete");
     TRY(log_delete_seg(w->s->log, w->seg, e));
+    KILL_POINT("compact.deleted");
     w->s->undeleted = undeleted;
     atomic_store(&w->s->log_bytes, log_bytes(w->s->log));
     return ST_OK;

@@ -6,6 +6,7 @@
  * Neither is in the log: what they change in LevelDB is the same whenever it happens.
  */
 #include "base/bytes.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "couch/local.h"
@@ -15,7 +16,6 @@ enum {
     TICK_US = 1000000,
     BARRIER_US = 60 * 1000000,
     BARRIER_BYTES = 64 << 20,
-    DROP_CHUNK = 1000,
     DROP_KEY_MAX = LIMIT_DOCID_BYTES + 64
 };
 
@@ -32,10 +32,12 @@ enum status maint_barrier(struct store *s, struct err *e)
     enum ss_rc rc;
 
     put_le64(v, lsn);
+    KILL_POINT("barrier.begin");
     st = kv_barrier(s->kv, key_store(a, 'K'), slice_of(v, sizeof(v)), e);
     arena_free(a);
     if (st != ST_OK)
         return st;
+    KILL_POINT("barrier.flushed");
     s->barrier_lsn = lsn;
     s->barrier_log_bytes = bytes;
     s->barrier_us = time_mono_us();
@@ -78,7 +80,7 @@ static void forget_live(struct store *s, struct slice key, struct slice prefix, 
     arena_free(a);
 }
 
-/* Deletes up to DROP_CHUNK rows from key `from` on; *last is where to go on. */
+/* Deletes up to LIMIT_DROP_CHUNK rows from key `from` on; *last is where to go on. */
 static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *from, size_t *n,
                               struct err *e)
 {
@@ -87,7 +89,7 @@ static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *
     enum status st;
 
     *n = 0;
-    for (kv_iter_seek(it, buf_slice(from)); *n < DROP_CHUNK && kv_iter_valid(it);
+    for (kv_iter_seek(it, buf_slice(from)); *n < LIMIT_DROP_CHUNK && kv_iter_valid(it);
          kv_iter_next(it)) {
         struct slice key = kv_iter_key(it);
 
@@ -114,17 +116,18 @@ static enum status drop_rows(struct store *s, uint32_t dbnum, struct err *e)
     struct slice any = key_db(a, dbnum, KEY_META, SLICE_LIT(""));
     struct slice prefix = slice_of(any.p, any.n - 1); /* without the class */
     enum status st = ST_OK;
-    size_t n = DROP_CHUNK;
+    size_t n = LIMIT_DROP_CHUNK;
     struct buf from;
 
     buf_init(&from, DROP_KEY_MAX);
     buf_add(&from, prefix);
-    while (st == ST_OK && n == DROP_CHUNK && !atomic_load(&s->maint_quit)) {
+    while (st == ST_OK && n == LIMIT_DROP_CHUNK && !atomic_load(&s->maint_quit)) {
         st = drop_chunk(s, prefix, &from, &n, e);
+        KILL_POINT("drop.chunk");
         if (st == ST_OK && !buf_ok(&from))
             st = err_set(e, ST_CORRUPT, "a key longer than any that is written");
     }
-    if (st == ST_OK && n < DROP_CHUNK) {
+    if (st == ST_OK && n < LIMIT_DROP_CHUNK) {
         kv_batch_delete(b, key_dropping(a, dbnum));
         st = kv_write(s->kv, b, e);
     }
@@ -167,6 +170,7 @@ enum status maint_drops(struct store *s, struct err *e)
         if (!got)
             return ST_OK;
         TRY(drop_rows(s, dbnum, e));
+        KILL_POINT("drop.done");
     }
     return ST_OK;
 }

@@ -14,11 +14,11 @@
 
 #include "base/bytes.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "couch/store_priv.h"
 
 enum {
-    REPLAY_RECORDS = 1000,
     REPLAY_BYTES = 8 << 20,
     PATH_BYTES = 4096,
     INDEX_ROOM_BYTES = 64 << 20,
@@ -50,6 +50,7 @@ static enum status move_aside(const struct store *s, struct err *e)
     while (fs_exists(to));
     if (rename(from, to) != 0)
         return err_set(e, ST_IO, "rename %s: errno %d", from, errno);
+    KILL_POINT("recover.aside");
     return fs_sync_dir(s->dir, e);
 }
 
@@ -152,8 +153,10 @@ static enum status replay_record(void *arg, const struct log_record *rec, struct
     r->next = rec->lsn + 1;
     TRY(apply_record(&r->ap, rec, e));
     r->applied += rec->lsn == r->ap.lsn ? 1 : 0; /* the log's own records are not */
-    if (r->ap.nrecs >= REPLAY_RECORDS || r->ap.bytes >= REPLAY_BYTES)
-        return apply_flush(&r->ap, e);
+    if (r->ap.nrecs < LIMIT_REPLAY_RECORDS && r->ap.bytes < REPLAY_BYTES)
+        return ST_OK;
+    TRY(apply_flush(&r->ap, e));
+    KILL_POINT("recover.batch");
     return ST_OK;
 }
 
@@ -221,7 +224,9 @@ enum status store_recover(struct store *s, const struct store_options *opt, stru
         .store = s->number, .segment_bytes = opt->segment_bytes, .salvage = opt->salvage};
     uint64_t applied;
 
+    KILL_POINT("recover.owned");
     TRY(open_index(s, opt, &applied, e));
+    KILL_POINT("recover.index");
     TRY(log_open(s->segs, &lo, &s->super, applied + 1, &s->log, e));
     if (applied > log_last_lsn(s->log))
         return err_set(e, ST_CORRUPT,
@@ -231,11 +236,15 @@ enum status store_recover(struct store *s, const struct store_options *opt, stru
         TRY(start_over(s, opt, &lo, e));
         applied = 0;
     }
+    KILL_POINT("recover.log");
     TRY(accounts_load(s->accounts, s->kv, e));
     TRY(replay(s, applied, opt->salvage || log_gaps(s->log) != 0, e));
+    KILL_POINT("recover.replayed");
     TRY(read_next_dbnum(s, e));
     TRY(db_load_all(s, e));
+    KILL_POINT("recover.loaded");
     TRY(log_start(s->log, e));
+    KILL_POINT("recover.started");
     atomic_store(&s->log_bytes, log_bytes(s->log));
     atomic_store(&s->tail_seg, log_tail_seg(s->log));
     return ST_OK;

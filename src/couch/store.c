@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "couch/store_priv.h"
@@ -135,8 +136,10 @@ void store_close(struct store *s)
     maint_stop(s);
     flush_accounts(s);
     clean = !atomic_load(&s->in_trouble) && maint_barrier(s, &e) == ST_OK;
+    KILL_POINT("stop.barrier");
     log_close(s->log);
     kv_close(s->kv);
+    KILL_POINT("stop.closed");
     if (clean && s->segs->ops->checkpoint(s->segs, s->number, s->super.epoch,
                                           atomic_load(&s->tail_seg), true, &e) != SS_OK)
         clean = false;

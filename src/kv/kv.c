@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "kv/kv_priv.h"
 
 enum { BLOCK_BYTES = 8 << 10, FILE_BYTES = 8 << 20, OPEN_FILES = 1000, BLOOM_BITS = 10 };
@@ -52,6 +53,7 @@ static enum status drop_logs(const char *dir, struct err *e)
     struct cleaner c = {dir, 0, e};
 
     TRY(fs_list(dir, drop_log, &c, e));
+    KILL_POINT("recover.index.logs");
     return c.removed == 0 ? ST_OK : fs_sync_dir(dir, e);
 }
 
@@ -92,7 +94,8 @@ enum status kv_open(const char *path, const struct kv_options *opt, struct kv **
     kv->db = leveldb_open(kv->options, path, &text);
     if (text != NULL)
         st = kv_fail(e, "open", text);
-    else
+    KILL_POINT("recover.index.open");
+    if (st == ST_OK)
         st = fs_sync_dir(path, e);
     if (st != ST_OK) {
         kv_close(kv);
@@ -123,6 +126,7 @@ enum status kv_barrier(struct kv *kv, struct slice key, struct slice value, stru
     /* No key starts with 0xff: nothing is compacted, but the memtable goes to a table first. This
      * is the only flush the C API has, and it returns no error: the put after it does. */
     leveldb_compact_range(kv->db, "\xff", 1, "\xff\xff", 2);
+    KILL_POINT("barrier.compacted");
     leveldb_put(kv->db, kv->write, key.p, key.n, value.p, value.n, &text);
     return text == NULL ? ST_OK : kv_fail(e, "barrier", text);
 }

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/fs.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "vector/index_priv.h"
 
@@ -127,7 +128,7 @@ enum status vindex_open(const struct vindex_opts *o, uint64_t db_seq, struct vin
     ix->dir = mem_strdup(o->dir);
     ix->o.dir = ix->dir;
     if (ix->o.graph_min == 0)
-        ix->o.graph_min = VINDEX_GRAPH_MIN;
+        ix->o.graph_min = LIMIT_GRAPH_ROWS;
     ix->next_number = 1;
     ix->skips = map_new();
     mutex_init(&ix->mu, RANK_LEAF);

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "vector/index_priv.h"
 
@@ -257,12 +258,15 @@ enum status vindex_save(struct vindex *ix, struct err *e)
 
     save_begin(ix, a, &s);
     st = save_dead(ix, &s, e);
+    KILL_POINT("vec.dead.written");
     if (st == ST_OK)
         st = manifest_write(ix->dir, &s.m, e);
+    KILL_POINT("vec.manifest.written");
     if (st == ST_OK) {
         save_end(ix, &s);
         ix->manifest_dirty = false;
         manifest_sweep(ix->dir, &s.m);
+        KILL_POINT("vec.swept");
     }
     for (uint32_t i = 0; i < s.m.n; i++) {
         vbits_release(s.dead[i]);

@@ -4,8 +4,6 @@
 #include "base/map.h"
 #include "vector/index.h"
 
-enum { VINDEX_GRAPH_MIN = 10000 };
-
 /* A part as the token holder sees it. */
 struct dpart {
     struct vpart p;

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "base/limits.h"
 #include "vector/segment_priv.h"
 
@@ -123,12 +124,15 @@ static enum status sync_rename(int fd, uint64_t bytes, const char *tmp, const ch
     char dir[4096];
     const char *slash = strrchr(path, '/');
 
+    KILL_POINT("vec.segment.written");
     if (ftruncate(fd, (off_t)bytes) != 0)
         return sys_err(e, "ftruncate", tmp);
     if (fdatasync(fd) != 0)
         return sys_err(e, "fdatasync", tmp);
+    KILL_POINT("vec.segment.synced");
     if (rename(tmp, path) != 0)
         return sys_err(e, "rename", tmp);
+    KILL_POINT("vec.segment.renamed");
     (void)snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) : 1,
                    slash != NULL ? path : ".");
     return fs_sync_dir(dir, e);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/kill_point.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -206,12 +207,14 @@ static enum status append(struct log *log, struct log_record *recs, size_t n, ui
         TRY(log_roll(log, e));
     make_room(log, staged, n);
     niov = encode(log, recs, n, total, flags);
+    KILL_POINT("log.append");
     rc = log->ss->ops->append(log->ss, log->store, log->epoch, log->tail.seg, log->tail.len,
                               log->iov, niov, e);
     if (rc == SS_UNKNOWN)
         rc = settle_unknown(log, niov, total, e);
     if (rc == SS_OK) {
         publish(log, total, n);
+        KILL_POINT("log.published");
         log_roll_ahead(log);
         return ST_OK;
     }

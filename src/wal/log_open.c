@@ -5,6 +5,7 @@
  * fsync leaves pages that look written and are not.
  */
 #include "base/alloc.h"
+#include "base/kill_point.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "wal/log_priv.h"
@@ -97,6 +98,7 @@ static enum status settle(struct log *log, size_t at, uint32_t off, bool clean, 
     s->len = off;
     if (file_len != off)
         rc = ops->truncate(log->ss, log->store, log->epoch, s->seg, off, e);
+    KILL_POINT("recover.cut");
     if (rc == SS_OK && !clean)
         rc = ops->rewrite(log->ss, log->store, log->epoch, s->seg, off, e);
     if (rc == SS_OK && !(clean && file_len == off))
@@ -118,6 +120,7 @@ static enum status recover(struct log *log, const struct ss_super *super, uint64
     walk_init(&w, log->ss, log->store, log->segs, log->nsegs);
     w.lost = log->salvage ? log_lost : NULL;
     st = verify(&w, from == 0 ? 1 : from, super->clean, e);
+    KILL_POINT("recover.verified");
     if (st == ST_OK && !log->salvage) { /* salvage leaves everything for another look */
         st = seal_before(log, w.at, file_len, e);
         if (st == ST_OK)

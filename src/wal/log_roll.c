@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/digest.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "wal/log_priv.h"
 
@@ -122,6 +123,7 @@ enum status log_roll(struct log *log, struct err *e)
         log->next_state = LOG_NEXT_NONE;
         add_tail(log, &log->next);
         cond_broadcast(&log->cv);
+        KILL_POINT("log.rolled");
     }
     mutex_unlock(&log->mu);
     return st;

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "wal/seg_file_priv.h"
@@ -166,6 +167,7 @@ static enum ss_rc file_create(struct seg_store *s, uint64_t store, uint64_t epoc
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return seg_file_errno(e, "open", path);
+    KILL_POINT("seg.create.empty");
     reserve(s, fd, s->segment_bytes != 0 ? s->segment_bytes : LIMIT_SEGMENT_BYTES);
     st = fs_pwrite_full(fd, hdr, n, 0, e);
     if (st != ST_OK) {
@@ -173,9 +175,12 @@ static enum ss_rc file_create(struct seg_store *s, uint64_t store, uint64_t epoc
         (void)unlink(path); /* an empty file would be harmless too */
         return st == ST_NO_SPACE ? SS_NOSPC : SS_IO;
     }
+    KILL_POINT("seg.create.written");
     if (fsync(fd) != 0)
         seg_file_die("fsync", path);
+    KILL_POINT("seg.create.synced");
     rc = seg_file_sync_log_dir(f, store, e);
+    KILL_POINT("seg.create.named");
     if (rc == SS_OK)
         rc = writer_add(f, (struct seg_writer){store, seg, fd, (uint32_t)n}, e);
     if (rc != SS_OK)
@@ -236,10 +241,12 @@ static enum ss_rc file_append(struct seg_store *s, uint64_t store, uint64_t epoc
             seg_file_die("cutting off a failed append", path);
         return rc;
     }
+    KILL_POINT("seg.append.written");
     if (fdatasync(w->fd) != 0) {
         seg_file_seg_path(f, path, store, seg);
         seg_file_die("fdatasync", path);
     }
+    KILL_POINT("seg.append.synced");
     w->len = expect_off + done;
     return SS_OK;
 }
@@ -321,6 +328,7 @@ static enum ss_rc file_rewrite(struct seg_store *s, uint64_t store, uint64_t epo
             st = fs_pwrite_full(fd, chunk, n, off, e);
     }
     mem_free(chunk);
+    KILL_POINT("recover.rewritten");
     if (st == ST_OK && fsync(fd) != 0)
         seg_file_die("fsync", path);
     (void)close(fd);
@@ -332,8 +340,11 @@ static enum ss_rc file_rewrite(struct seg_store *s, uint64_t store, uint64_t epo
 static enum ss_rc file_seal(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
                             uint32_t len, struct err *e)
 {
-    enum ss_rc rc = file_truncate(s, store, epoch, seg, len, e);
+    enum ss_rc rc;
 
+    KILL_POINT("seg.seal.begin");
+    rc = file_truncate(s, store, epoch, seg, len, e);
+    KILL_POINT("seg.seal.cut");
     if (rc == SS_OK)
         writer_close(seg_file_of(s), store, seg);
     return rc;
@@ -353,6 +364,7 @@ static enum ss_rc file_del(struct seg_store *s, uint64_t store, uint64_t epoch, 
     seg_file_seg_path(f, path, store, seg);
     if (unlink(path) != 0)
         return seg_file_errno(e, "unlink", path);
+    KILL_POINT("seg.del.unlinked");
     return seg_file_sync_log_dir(f, store, e);
 }
 

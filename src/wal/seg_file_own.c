@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/digest.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "wal/seg_file_priv.h"
@@ -115,8 +116,10 @@ static enum ss_rc write_slot(const struct seg_file *f, int fd, uint64_t store,
         slot->generation--;
         return of_status(st);
     }
+    KILL_POINT("store.slot.written");
     if (fdatasync(fd) != 0)
         seg_file_die("fdatasync", path);
+    KILL_POINT("store.slot.synced");
     return SS_OK;
 }
 

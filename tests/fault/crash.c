@@ -410,6 +410,29 @@ static void run_state(struct campaign *c, const struct plan *plan)
     arena_free(a);
 }
 
+int cut_run(const struct cut_args *args)
+{
+    struct model *m = model_new();
+    struct states l = {0};
+    uint64_t seed = args->seed;
+    struct choice ch;
+    struct state s;
+
+    m->killed = true;
+    model_begin_with(m, args->base);
+    model_read(m, args->trace, args->root);
+    list_prefix(&l, m, m->n);
+    s = l.v[fault_random(&seed) % l.n];
+    ch = choose(m, &s);
+    ch.seed ^= args->seed << 1; /* another run with as many calls gets other garbage */
+    model_write(m, &ch, args->out);
+    printf("%u:%s:%u of %zu states\n", s.prefix, KIND_NAMES[s.kind], s.arg, l.n);
+    mem_free(ch.keep);
+    mem_free(l.v);
+    model_free(m);
+    return 0;
+}
+
 int crash_run(const struct fault_args *args)
 {
     struct campaign c = {.args = args};

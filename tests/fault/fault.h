@@ -12,6 +12,13 @@ struct fault_args {
     const char *under; /* where to put files */
     bool keep, verbose;
 };
+/* One power cut at the end of a trace that somebody else made: the directory `base` is what was
+ * there before it, `out`, empty, becomes what is left. Prints which state was chosen. */
+struct cut_args {
+    const char *base, *trace, *root, *out;
+    uint64_t seed;
+};
+int cut_run(const struct cut_args *args);
 /* 0: no violation */
 int crash_run(const struct fault_args *args);
 int inject_run(const struct fault_args *args);

@@ -1,7 +1,10 @@
 /* tests/fault/main.c: fault_run: crash-state enumeration and fault injection of the storage engine.
  *
  *   fault_run crash|inject [-n COUNT] [-s SEED] [-o PLAN|SCRIPT] [-x STATE] [-d DIR] [-k] [-v]
+ *   fault_run cut -b BASE -t TRACE -r ROOT -d OUT [-s SEED]
  *
+ * cut: what a power cut at the end of TRACE may leave, one of many by SEED; TRACE is of a process
+ * under fault_trace.so with TRACE_ROOT=ROOT, BASE a copy of ROOT from before it, OUT empty.
  * -n   crash: states to check; inject: runs      (FAULT_STATES and FAULT_RUNS in the environment)
  * -x   crash, with -o: one state as a violation names it, with the store's messages
  * -d   where to put files: /dev/shm when it is there, /tmp otherwise
@@ -23,12 +26,19 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text != NULL && text[0] != '\0' ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static bool read_args(struct fault_args *a, int argc, char **argv)
+static bool read_args(struct fault_args *a, struct cut_args *cut, int argc, char **argv)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "n:s:o:x:d:kv")) != -1) { /* NOLINT(concurrency-mt-unsafe) */
-        if (c == 'n')
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+    while ((c = getopt(argc, argv, "n:s:o:x:d:kvb:t:r:")) != -1) {
+        if (c == 'b')
+            cut->base = optarg;
+        else if (c == 't')
+            cut->trace = optarg;
+        else if (c == 'r')
+            cut->root = optarg;
+        else if (c == 'n')
             a->n = strtoull(optarg, NULL, 10);
         else if (c == 's')
             a->seed = strtoull(optarg, NULL, 10);
@@ -51,12 +61,19 @@ static bool read_args(struct fault_args *a, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct fault_args a = {.seed = 1, .under = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"};
+    struct cut_args cut = {0};
     bool crash;
 
-    if (!read_args(&a, argc, argv)) {
+    if (!read_args(&a, &cut, argc, argv)) {
         (void)fprintf(stderr, "usage: fault_run crash|inject [-n COUNT] [-s SEED] [-o NAME] "
-                              "[-x STATE] [-d DIR] [-k] [-v]\n");
+                              "[-x STATE] [-d DIR] [-k] [-v]\n"
+                              "       fault_run cut -b BASE -t TRACE -r ROOT -d OUT [-s SEED]\n");
         return 2;
+    }
+    if (cut.base != NULL && cut.trace != NULL && cut.root != NULL) {
+        cut.out = a.under;
+        cut.seed = a.seed;
+        return cut_run(&cut);
     }
     crash = strcmp(argv[optind], "crash") == 0;
     if (a.n == 0)

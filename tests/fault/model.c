@@ -337,14 +337,18 @@ void model_read(struct model *m, const char *trace, const char *root)
         bool data;
 
         if (m->trace.n - at < sizeof t)
-            fault_die("%s ends early", trace);
+            break;
         memcpy(&t, m->trace.p + at, sizeof t);
         data = t.kind == TRACE_WRITE || t.kind == TRACE_MARK;
+        if (m->trace.n - at < sizeof t + t.n1 + t.n2 + (data ? t.len : 0))
+            break;
+        if (t.fd < 0 || t.fd >= FDS)
+            fault_die("%s makes no sense at %zu", trace, at);
         at += sizeof t + t.n1 + t.n2 + (data ? t.len : 0);
-        if (at > m->trace.n || t.fd < 0 || t.fd >= FDS)
-            fault_die("%s ends early", trace);
         read_rec(&r, &t, slice_of(p, t.n1), slice_of(p + t.n1, t.n2), p + t.n1 + t.n2);
     }
+    if (at != m->trace.n && !m->killed)
+        fault_die("%s ends early", trace);
     mem_free(r.fds);
     mem_free(r.now.v);
     find_syncs(m);

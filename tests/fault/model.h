@@ -39,6 +39,7 @@ struct model {
     struct model_name *first; /* names before the trace */
     size_t nfirst, first_cap;
     struct slice trace; /* its bytes */
+    bool killed;        /* its process may have been killed: the last record may be half there */
 };
 
 struct model *model_new(void);
