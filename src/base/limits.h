@@ -42,16 +42,17 @@
 #define LIMIT_JSON_NODES (8u << 20)  /* 413: values of one text, 88 bytes each */
 
 /* Documents (couch/) */
-#define LIMIT_DOC_BYTES          8000000     /* 413 document_too_large */
-#define LIMIT_DOCID_BYTES        4096        /* 400 illegal_docid */
-#define LIMIT_DBNAME_BYTES       238         /* 400 database_name_too_long */
-#define LIMIT_REV_BYTES          256         /* 400: text of a non-hex revision hash */
-#define LIMIT_REV_GEN            2000000000u /* 400 */
-#define LIMIT_REVS_PATH          10000       /* 400: _revisions.ids */
-#define LIMIT_REVS_DEFAULT       1000        /* revs_limit of a new database */
-#define LIMIT_LEAVES             1000        /* 413: leaves of one document */
-#define LIMIT_ATTACHMENTS        1000        /* 413: attachments of one document */
-#define LIMIT_ATT_BYTES          (60u << 20) /* 413 attachment_too_large; in the log for now */
+#define LIMIT_DOC_BYTES          8000000      /* 413 document_too_large */
+#define LIMIT_DOCID_BYTES        4096         /* 400 illegal_docid */
+#define LIMIT_DBNAME_BYTES       238          /* 400 database_name_too_long */
+#define LIMIT_REV_BYTES          256          /* 400: text of a non-hex revision hash */
+#define LIMIT_REV_GEN            2000000000u  /* 400 */
+#define LIMIT_REVS_PATH          10000        /* 400: _revisions.ids */
+#define LIMIT_REVS_DEFAULT       1000         /* revs_limit of a new database */
+#define LIMIT_LEAVES             1000         /* 413: leaves of one document */
+#define LIMIT_ATTACHMENTS        1000         /* 413: attachments of one document */
+#define LIMIT_ATT_BYTES          (1ull << 30) /* 413 attachment_too_large */
+#define LIMIT_ATT_INLINE         (64u << 10)  /* larger ones have a blob of their own */
 #define LIMIT_ATT_NAME_BYTES     1024
 #define LIMIT_CONTENT_TYPE_BYTES 512
 #define LIMIT_SECURITY_BYTES     (1u << 20)

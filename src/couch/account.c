@@ -15,7 +15,7 @@ struct seg_account {
 };
 struct db_account {
     uint32_t dbnum;
-    int64_t active, atts;
+    int64_t active, atts, blobs;
 };
 struct accounts {
     struct mutex mu; /* guards all */
@@ -109,7 +109,7 @@ static bool after(const struct seg_ptr *x, const struct seg_ptr *y)
 void accounts_doc(struct accounts *c, uint32_t dbnum, size_t docid_n, size_t row_n,
                   const struct docinfo *d, int sign)
 {
-    int64_t own = (int64_t)(RECORD_OVERHEAD + docid_n + row_n), bodies = 0, atts = 0;
+    int64_t own = (int64_t)(RECORD_OVERHEAD + docid_n + row_n), bodies = 0, atts = 0, blobs = 0;
     const struct seg_ptr *newest = NULL;
     struct db_account *db;
 
@@ -125,7 +125,10 @@ void accounts_doc(struct accounts *c, uint32_t dbnum, size_t docid_n, size_t row
             newest = &n->ptr;
     }
     for (uint32_t i = 0; i < d->natts; i++) {
-        move(c, d->atts[i].seg, sign * (int64_t)d->atts[i].bytes);
+        if (seg_is_blob(d->atts[i].seg))
+            blobs += (int64_t)d->atts[i].bytes;
+        else
+            move(c, d->atts[i].seg, sign * (int64_t)d->atts[i].bytes);
         atts += (int64_t)d->atts[i].bytes;
     }
     if (newest != NULL)
@@ -133,6 +136,7 @@ void accounts_doc(struct accounts *c, uint32_t dbnum, size_t docid_n, size_t row
     db = db_find(c, dbnum, true);
     db->active += sign * (own + bodies + atts);
     db->atts += sign * atts;
+    db->blobs += sign * blobs;
     mutex_unlock(&c->mu);
 }
 
@@ -205,26 +209,39 @@ uint64_t accounts_all(struct accounts *c)
     return all;
 }
 
-bool accounts_db(struct accounts *c, uint32_t dbnum, uint64_t *active, uint64_t *atts)
+uint64_t accounts_blobs(struct accounts *c)
+{
+    uint64_t all = 0;
+
+    mutex_lock(&c->mu);
+    for (size_t i = 0; i < c->ndbs; i++)
+        all += positive(c->dbs[i].blobs);
+    mutex_unlock(&c->mu);
+    return all;
+}
+
+bool accounts_db(struct accounts *c, uint32_t dbnum, struct db_sizes *out)
 {
     const struct db_account *db;
 
     mutex_lock(&c->mu);
     db = db_find(c, dbnum, false);
-    *active = db != NULL ? positive(db->active) : 0;
-    *atts = db != NULL ? positive(db->atts) : 0;
+    *out = (struct db_sizes){0};
+    if (db != NULL)
+        *out = (struct db_sizes){positive(db->active), positive(db->atts), positive(db->blobs)};
     mutex_unlock(&c->mu);
     return db != NULL;
 }
 
-void accounts_db_set(struct accounts *c, uint32_t dbnum, uint64_t active, uint64_t atts)
+void accounts_db_set(struct accounts *c, uint32_t dbnum, const struct db_sizes *z)
 {
     struct db_account *db;
 
     mutex_lock(&c->mu);
     db = db_find(c, dbnum, true);
-    db->active = (int64_t)active;
-    db->atts = (int64_t)atts;
+    db->active = (int64_t)z->active;
+    db->atts = (int64_t)z->atts;
+    db->blobs = (int64_t)z->blobs;
     mutex_unlock(&c->mu);
 }
 

@@ -5,6 +5,7 @@
  * own overhead where its newest body lies; for each _local row with a pointer its length. So it
  * does not matter in what way the rows came to be: a rebuild finds the same numbers. It guides
  * compaction; what compaction deletes it decides by looking at every record.
+ * Blobs have no account: who needs one is said by rows (blobs.h).
  * Threads: changed by whoever applies (the committer or recovery) and by the deletion of dropped
  * databases' rows; read by any.
  */
@@ -14,6 +15,11 @@
 #include "couch/docinfo.h"
 #include "kv/kv.h"
 
+struct db_sizes {
+    uint64_t active; /* bytes of live records in segments, attachments included */
+    uint64_t atts;   /* of these: bytes of attachments */
+    uint64_t blobs;  /* of these: bytes that lie in blobs */
+};
 struct accounts;
 struct accounts *accounts_new(void);
 void accounts_free(struct accounts *c); /* NULL is fine */
@@ -33,9 +39,10 @@ void accounts_gone(struct accounts *c, uint64_t seg);
 void accounts_settle(struct accounts *c, uint64_t seg);
 uint64_t accounts_live(struct accounts *c, uint64_t seg);
 /* A database's sums. false: not known in memory yet; set them from its 'm' row first. */
-bool accounts_db(struct accounts *c, uint32_t dbnum, uint64_t *active, uint64_t *atts);
-void accounts_db_set(struct accounts *c, uint32_t dbnum, uint64_t active, uint64_t atts);
-uint64_t accounts_all(struct accounts *c); /* live bytes of all segments */
+bool accounts_db(struct accounts *c, uint32_t dbnum, struct db_sizes *out);
+void accounts_db_set(struct accounts *c, uint32_t dbnum, const struct db_sizes *z);
+uint64_t accounts_all(struct accounts *c);   /* live bytes of all segments */
+uint64_t accounts_blobs(struct accounts *c); /* of all databases: db_sizes.blobs */
 /* Rows of what changed since the last call into the batch. */
 void accounts_flush(struct accounts *c, struct kv_batch *b, struct arena *a);
 #endif

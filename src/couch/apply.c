@@ -30,6 +30,7 @@ void applier_fini(struct applier *ap)
     arena_free(ap->arena);
     buf_free(&ap->value);
     mem_free(ap->dbs);
+    mem_free(ap->dropped.v);
     map_free(ap->fresh);
 }
 
@@ -102,14 +103,14 @@ static enum status know_db(struct applier *ap, uint32_t dbnum, struct err *e)
     struct slice v;
     enum status st;
 
-    if (accounts_db(ap->accounts, dbnum, &z.active, &z.atts))
+    if (accounts_db(ap->accounts, dbnum, &z))
         return ST_OK;
     st = kv_get(ap->kv, NULL, key_db(ap->arena, dbnum, KEY_META, SLICE_LIT("")), ap->arena, &v, e);
     if (st == ST_OK)
         TRY(meta_row_decode(v, &c, &z, e));
     else if (st != ST_NOT_FOUND)
         return st;
-    accounts_db_set(ap->accounts, dbnum, z.active, z.atts);
+    accounts_db_set(ap->accounts, dbnum, &z);
     return ST_OK;
 }
 
@@ -235,6 +236,10 @@ enum status apply_doc(struct applier *ap, const struct log_record *rec, struct d
     TRY(find_atts(ap, &info, &old, rec, e));
     note_record(ap, rec);
     delete_seq_rows(ap, rec, d, &old);
+    blobs_write_rows(
+        ap->blobs,
+        &(struct blob_doc){.dbnum = rec->dbnum, .docid = d->docid, .old = &old, .now = &info},
+        ap->batch, ap->arena, &ap->dropped);
     if (row.n != 0)
         accounts_doc(ap->accounts, rec->dbnum, d->docid.n, row.n, &old, -1);
     docinfo_encode(&info, &ap->value);
@@ -362,7 +367,7 @@ static enum status apply_dbmeta(struct applier *ap, const struct log_record *rec
     switch (m.op) {
     case DBMETA_CREATE:
         put_next(ap, rec->dbnum + 1);
-        accounts_db_set(ap->accounts, rec->dbnum, 0, 0);
+        accounts_db_set(ap->accounts, rec->dbnum, &(struct db_sizes){0});
         set_counts(ap, rec->dbnum, &none);
         kv_batch_put(ap->batch, name, m.row);
         break;
@@ -444,7 +449,7 @@ enum status apply_flush(struct applier *ap, struct err *e)
     for (size_t i = 0; i < ap->ndbs; i++) {
         struct db_sizes z = {0};
 
-        accounts_db(ap->accounts, ap->dbs[i].dbnum, &z.active, &z.atts);
+        accounts_db(ap->accounts, ap->dbs[i].dbnum, &z);
         meta_row_encode(&ap->dbs[i].counts, &z, &ap->value);
         put_value(ap, key_db(ap->arena, ap->dbs[i].dbnum, KEY_META, SLICE_LIT("")));
     }
@@ -452,6 +457,8 @@ enum status apply_flush(struct applier *ap, struct err *e)
     put_le64(lsn, ap->lsn);
     kv_batch_put(ap->batch, key_store(ap->arena, 'A'), slice_of(lsn, sizeof(lsn)));
     st = kv_write(ap->kv, ap->batch, e);
+    if (ap->blobs != NULL && st == ST_OK)
+        blobs_dropped(ap->blobs, &ap->dropped);
     kv_batch_clear(ap->batch);
     arena_reset(ap->arena);
     map_free(ap->fresh);

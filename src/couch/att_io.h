@@ -37,4 +37,11 @@ enum status att_reader_open(struct db *db, const struct att *att, struct att_rea
 enum status att_reader_read(struct att_reader *r, uint64_t off, size_t n, struct buf *out,
                             struct err *e) MUST_CHECK;
 void att_reader_close(struct att_reader *r); /* NULL is fine */
+
+/* All of it, appended; for callers that bound their buffer. */
+enum status att_read_all(struct db *db, const struct att *att, struct buf *out,
+                         struct err *e) MUST_CHECK;
+/* More than LIMIT_ATT_INLINE in t->data becomes a blob, protected for the arena's life. */
+enum status att_store_large(struct db *db, struct arena *a, struct att *t,
+                            struct err *e) MUST_CHECK;
 #endif

@@ -4,7 +4,8 @@
  * nothing else changes), then verified and closed. Checked: every segment, group and record
  * (log_check); every row belongs to a database and decodes; every tree is a forest with right leaf
  * flags; one changes row for each document, saying the same; counts and update_seq agree with the
- * rows; every leaf's body and attachments can be read and have their checksums.
+ * rows; every leaf's body and attachments can be read and have their checksums; a row for each
+ * blob that a document names, and no other (check_blobs.c).
  * Threads: the caller's only; nothing else writes meanwhile.
  */
 #include <stdarg.h>
@@ -14,22 +15,12 @@
 #include "base/bytes.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "couch/check_priv.h"
 #include "couch/local.h"
-#include "couch/store_priv.h"
 
 enum { PATH_BYTES = 4096, FINDING_BYTES = 512, SHOWN_ID = 100 };
 
-struct check {
-    struct store *s;
-    void (*report)(void *arg, const char *text);
-    void *arg;
-    uint64_t bad;
-    struct arena *a; /* of one row */
-    struct buf body;
-    struct kv_iter *it;
-};
-
-__attribute__((format(printf, 2, 3))) static void finding(struct check *c, const char *fmt, ...)
+void finding(struct check *c, const char *fmt, ...)
 {
     char text[FINDING_BYTES];
     va_list ap;
@@ -76,6 +67,17 @@ static bool read_ptr(struct check *c, const struct tally *t, struct slice id,
     return false;
 }
 
+static void check_att(struct check *c, const struct tally *t, struct slice id, const struct att *x)
+{
+    struct err e = {0};
+
+    if (!seg_is_blob(x->ptr.seg))
+        read_ptr(c, t, id, &x->ptr, "attachment");
+    else if (check_blob(c, t->dbnum, id, x, &e) != ST_OK)
+        finding(c, "%.*s: document %.*s: its attachment %.*s: %s", shown(t->name), t->name.p,
+                shown(id), id.p, shown(x->name), x->name.p, e.reason);
+}
+
 static void check_body(struct check *c, const struct tally *t, struct slice id,
                        const struct seg_ptr *p)
 {
@@ -91,7 +93,7 @@ static void check_body(struct check *c, const struct tally *t, struct slice id,
         return;
     }
     for (uint32_t i = 0; i < b.natts; i++)
-        read_ptr(c, t, id, &b.atts[i].ptr, "attachment");
+        check_att(c, t, id, &b.atts[i]);
 }
 
 static void check_leaves(struct check *c, const struct tally *t, struct slice id,
@@ -336,6 +338,8 @@ static enum status check_rows(struct check *c, struct err *e)
         st = check_named(c, names[i], e);
     if (st == ST_OK)
         st = check_orphans(c, e);
+    if (st == ST_OK)
+        st = check_blob_rows(c, e);
     if (atomic_load(&c->s->applied_lsn) > log_last_lsn(c->s->log))
         finding(c, "the index is ahead of the log");
     arena_free(names_arena);
@@ -353,8 +357,10 @@ static enum status check_open_store(struct check *c, struct seg_store *segs, str
     if (st != ST_OK)
         return st;
     c->a = arena_new();
+    c->blobs = map_new();
     buf_init(&c->body, LIMIT_RECORD_BYTES);
     st = check_rows(c, e);
+    map_free(c->blobs);
     buf_free(&c->body);
     arena_free(c->a);
     return st;

@@ -342,6 +342,7 @@ struct group *group_new(struct store *s)
 
     g->s = s;
     applier_init(&g->ap, s->kv, s->accounts);
+    g->ap.blobs = s->blobs;
     buf_init(&g->bodies, (size_t)2 * LIMIT_RECORD_BYTES);
     buf_init(&g->region, LIMIT_RECORD_BYTES);
     buf_init(&g->head, LIMIT_RECORD_BYTES);

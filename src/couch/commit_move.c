@@ -237,6 +237,11 @@ enum status commit_fix_atts(struct group *g, const struct docinfo *was, struct c
     for (uint32_t i = 0; i < op->body.natts; i++) {
         struct att *t = &op->body.atts[i];
 
+        if (seg_is_blob(t->ptr.seg) && t->data.p == NULL) {
+            if (!blobs_pinned(g->s->blobs, t->ptr.seg))
+                return err_set(&op->err, ST_INTERNAL, "a blob that nobody holds");
+            continue;
+        }
         if (t->data.p != NULL || t->stored_len == 0 ||
             (t->ptr.seg != victim && log_has_seg(g->s->log, t->ptr.seg)))
             continue;

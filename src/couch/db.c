@@ -180,7 +180,7 @@ static enum status load_one(void *arg, struct slice name, struct slice v, struct
     TRY(cat_row_decode(v, &row, e));
     TRY(kv_get(l->s->kv, NULL, key_db(l->a, row.dbnum, KEY_META, SLICE_LIT("")), l->a, &meta, e));
     TRY(meta_row_decode(meta, &counts, &sizes, e));
-    accounts_db_set(l->s->accounts, row.dbnum, sizes.active, sizes.atts);
+    accounts_db_set(l->s->accounts, row.dbnum, &sizes);
     db = db_new(l->s, name, &row, &counts);
     atomic_fetch_add(&l->s->external_bytes, counts.external_bytes);
     mutex_lock(&l->s->catalog_mu);
@@ -260,21 +260,28 @@ struct slice db_security(struct db *db, struct arena *a)
     return copy;
 }
 
+static uint64_t part_of(uint64_t disk, uint64_t n, uint64_t all)
+{
+    if (all == 0 || n >= all)
+        return n == 0 ? 0 : disk;
+    return (uint64_t)((double)disk * ((double)n / (double)all));
+}
+
 /* The store's files are shared: a database's part of them is its part of the live bytes. */
 void db_get_disk(struct db *db, struct db_disk *out)
 {
     struct store *s = db->store;
-    uint64_t disk = atomic_load(&s->log_bytes) + kv_disk_bytes(s->kv), atts;
-    uint64_t all = accounts_all(s->accounts);
+    uint64_t disk = atomic_load(&s->log_bytes) + kv_disk_bytes(s->kv);
+    uint64_t blobs = accounts_blobs(s->accounts), on_disk = blobs_bytes(s->blobs);
+    struct db_sizes z;
     struct db_counts c;
 
     db_get_counts(db, &c);
-    accounts_db(s->accounts, db->num, &out->active, &atts);
-    out->external = c.external_bytes + atts;
-    if (all == 0 || out->active >= all)
-        out->file = out->active == 0 ? 0 : disk;
-    else
-        out->file = (uint64_t)((double)disk * ((double)out->active / (double)all));
+    accounts_db(s->accounts, db->num, &z);
+    out->active = z.active;
+    out->external = c.external_bytes + z.atts;
+    out->file = part_of(disk, z.active - z.blobs, accounts_all(s->accounts)) +
+                part_of(on_disk > blobs ? on_disk : blobs, z.blobs, blobs);
 }
 
 void docinfo_hide_old(struct db *db, struct docinfo *d)

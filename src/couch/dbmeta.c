@@ -49,6 +49,7 @@ void meta_row_encode(const struct db_counts *c, const struct db_sizes *z, struct
     buf_varint(out, c->update_seq);
     buf_varint(out, z->active);
     buf_varint(out, z->atts);
+    buf_varint(out, z->blobs);
 }
 
 enum status meta_row_decode(struct slice v, struct db_counts *out, struct db_sizes *z,
@@ -65,6 +66,8 @@ enum status meta_row_decode(struct slice v, struct db_counts *out, struct db_siz
         z->active = rd_varint(&r);
         z->atts = rd_varint(&r);
     }
+    if (rd_left(&r) != 0)
+        z->blobs = rd_varint(&r);
     if (r.bad || rd_left(&r) != 0)
         return err_set(e, ST_CORRUPT, "meta row of %zu bytes", v.n);
     return ST_OK;

@@ -87,6 +87,20 @@ static enum status set_data(struct att *t, struct slice data, bool gzip, bool st
     return strict ? bad_data(t->name, e) : ST_OK;
 }
 
+/* Bytes from memory, or a blob: of that, who wrote it says what it holds. */
+static enum status set_part(struct att *t, const struct att *part, bool gzip, bool strict,
+                            struct err *e)
+{
+    if (part->data.p != NULL || !seg_is_blob(part->ptr.seg))
+        return set_data(t, part->data, gzip, strict, e);
+    t->ptr = part->ptr;
+    t->stored_len = part->stored_len;
+    t->len = part->len;
+    t->encoding = part->encoding;
+    memcpy(t->md5, part->md5, sizeof t->md5);
+    return ST_OK;
+}
+
 /* MIME tools break base64 into lines; CouchDB takes them. */
 static struct slice without_blanks(struct arena *a, struct slice s)
 {
@@ -109,7 +123,7 @@ static enum status set_inline(const struct att_source *src, const struct json *v
 
     if (!json_is(data, JSON_STRING))
         return bad_data(t->name, e);
-    if (data->text.n / 4 * 3 > (size_t)LIMIT_ATT_BYTES + 3)
+    if (data->text.n / 4 * 3 > LIMIT_ATT_BYTES + 3)
         return too_large(t->name, e);
     char *out = arena_alloc(src->arena, data->text.n / 4 * 3 + 3);
     if (!base64_decode(data->text, out, &n) &&
@@ -151,22 +165,25 @@ static enum status set_following(const struct att_source *src, const struct json
     const struct json *encoding = json_get(v, "encoding"), *digest = json_get(v, "digest");
     bool gzip = json_is(encoding, JSON_STRING) && slice_eq(encoding->text, SLICE_LIT("gzip"));
     const struct json *length = json_get(v, gzip ? "encoded_length" : "length");
-    struct slice want = SLICE_LIT("md5-"), data;
+    struct slice want = SLICE_LIT("md5-");
+    const struct att *part;
     char said[sizeof t->md5 * 2];
     size_t n = 0;
+    uint64_t sent;
     int64_t len;
 
     if (src->follows == NULL)
         return err_set(e, ST_BAD_REQUEST, "Attachments that follow need a multipart request");
     if (*taken == src->nfollows)
         return err_set(e, ST_BAD_REQUEST, "attachment shorter than expected");
-    data = src->follows[(*taken)++];
+    part = &src->follows[(*taken)++];
+    sent = part->data.p != NULL ? part->data.n : part->stored_len;
     if (length != NULL && (!json_int(length, &len) || len < 0))
         return bad_data(t->name, e);
-    if (length != NULL && data.n != (uint64_t)len)
+    if (length != NULL && sent != (uint64_t)len)
         return err_set(e, ST_BAD_REQUEST, "attachment %s than expected",
-                       data.n < (uint64_t)len ? "shorter" : "longer");
-    TRY(set_data(t, data, gzip, false, e));
+                       sent < (uint64_t)len ? "shorter" : "longer");
+    TRY(set_part(t, part, gzip, false, e));
     if (!json_is(digest, JSON_STRING) || !slice_starts(digest->text, want) ||
         digest->text.n > want.n + base64_encoded_len(sizeof t->md5) ||
         !base64_decode(slice_of(digest->text.p + want.n, digest->text.n - want.n), said, &n) ||
@@ -291,7 +308,7 @@ enum status doc_atts_put(const struct att_source *src, const struct att *att, st
     if (t->type.n == 0)
         t->type = SLICE_LIT("application/octet-stream");
     TRY(type_check(t->name, t->type, e));
-    return set_data(t, att->data, att->encoding == ATT_GZIP, true, e);
+    return set_part(t, att, att->encoding == ATT_GZIP, true, e);
 }
 
 enum status doc_atts_remove(const struct att_source *src, struct slice name, struct doc_body *out,

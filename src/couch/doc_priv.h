@@ -33,7 +33,7 @@ struct att_source {
     uint32_t gen;                /* of the new revision */
     const struct doc_body *from; /* where stubs are looked up; NULL: nowhere */
     bool lenient;                /* stubs that are not found are dropped */
-    const struct slice *follows; /* parts of a multipart request; NULL: no such request */
+    const struct att *follows;   /* as in doc_edit */
     uint32_t nfollows;
 };
 bool doc_atts_need_source(const struct json *atts); /* some are stubs */

@@ -3,6 +3,7 @@
 #include "couch/doc_read.h"
 
 #include "base/metrics.h"
+#include "couch/att_io.h"
 #include "couch/doc_priv.h"
 #include "couch/keys.h"
 
@@ -164,6 +165,8 @@ enum status doc_att_data(struct db *db, const struct att *att, struct buf *out, 
 {
     if (att->stored_len == 0)
         return ST_OK;
+    if (seg_is_blob(att->ptr.seg))
+        return att_read_all(db, att, out, e);
     if (att->ptr.len != att->stored_len)
         return err_set(e, ST_CORRUPT, "an attachment's lengths disagree");
     void *p = buf_extend(out, att->ptr.len);

@@ -5,7 +5,9 @@
 #include "couch/doc_write.h"
 
 #include "base/text.h"
+#include "couch/att_io.h"
 #include "couch/doc_priv.h"
+#include "couch/store_priv.h"
 
 /* The record around body and attachments: head and tree. */
 enum { RECORD_MARGIN = 2 << 20, REV_ID_BYTES = 16 };
@@ -150,6 +152,24 @@ static enum status check_total(const struct doc_body *b, struct err *e)
     return ST_OK;
 }
 
+/* Large bytes go into a blob; a blob that is shared, or was written by the caller, stays at least
+ * until the operation is done: so long the arena lives. */
+static enum status place_att(struct edit *w, struct att *t, struct err *e)
+{
+    struct slice id = doc_clip(w->id, 100), name = doc_clip(t->name, 100);
+    enum status st;
+
+    if (t->data.p != NULL)
+        return att_store_large(w->db, w->a, t, e);
+    if (!seg_is_blob(t->ptr.seg))
+        return ST_OK;
+    st = blobs_pin_arena(db_store(w->db)->blobs, t->ptr.seg, w->a, e);
+    return st != ST_NOT_FOUND
+               ? st
+               : err_set(e, ST_MISSING_STUB, "Invalid attachment stub in %.*s for %.*s", (int)id.n,
+                         id.p, (int)name.n, name.p);
+}
+
 static enum status build_body(struct edit *w, uint32_t gen, struct err *e)
 {
     struct att_source src = {.arena = w->a,
@@ -168,6 +188,8 @@ static enum status build_body(struct edit *w, uint32_t gen, struct err *e)
         TRY(doc_atts_remove(&src, w->in->att->name, &w->op->body, e));
     else
         TRY(doc_atts_put(&src, w->in->att, &w->op->body, e));
+    for (uint32_t i = 0; i < w->op->body.natts; i++)
+        TRY(place_att(w, &w->op->body.atts[i], e));
     return w->op->body.natts > 0 ? check_total(&w->op->body, e) : ST_OK;
 }
 

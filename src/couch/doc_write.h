@@ -22,14 +22,15 @@ struct doc_edit {
     bool new_edits;
     bool delete_it;         /* DELETE: the body is {} with _deleted */
     const struct json *doc; /* object; NULL only with delete_it or att */
-    /* Standalone attachment: put (att.name set, att.data) or delete (att_delete), other members and
-     * attachments carried over from the parent. */
+    /* Standalone attachment: put (att.name set, att.data or what att_writer_finish said) or delete
+     * (att_delete), other members and attachments carried over from the parent. */
     const struct att *att;
     bool att_delete;
-    /* A multipart request: the bytes for the attachments that say "follows":true, in the order in
-     * which the document names them; as many as it names. NULL: no such request. Borrowed until the
-     * operation is done. */
-    const struct slice *follows;
+    /* A multipart request, or a copy: the bytes for the attachments that say "follows":true, in the
+     * order in which the document names them; as many as it names. NULL: no such request. Of each
+     * only data counts; or, when data.p is NULL, what att_writer_finish said (or the entry of
+     * another document: then they share the blob). Borrowed until the operation is done. */
+    const struct att *follows;
     uint32_t nfollows;
     const struct doc_user *user; /* NULL: the server itself */
 };

@@ -288,6 +288,14 @@ void doc_body_encode(const struct doc_body *b, struct buf *out)
     out->full = out->full || at > UINT32_MAX; /* no pointer could reach the last bytes */
 }
 
+/* A pointer to a blob has no length: it may be longer than one can say. */
+static bool length_fits(const struct att *x)
+{
+    if (seg_is_blob(x->ptr.seg))
+        return x->ptr.off == 0 && x->ptr.len == 0 && x->stored_len != 0;
+    return x->stored_len == x->ptr.len;
+}
+
 static bool read_att(struct rd *r, size_t region, const struct seg_ptr *at, struct att *x)
 {
     uint64_t revpos, encoding;
@@ -301,7 +309,7 @@ static bool read_att(struct rd *r, size_t region, const struct seg_ptr *at, stru
     encoding = rd_varint(r);
     x->stored_len = rd_varint(r);
     x->ptr = read_ptr(r);
-    if (r->bad || revpos > UINT32_MAX || encoding > ATT_GZIP || x->stored_len != x->ptr.len ||
+    if (r->bad || revpos > UINT32_MAX || encoding > ATT_GZIP || !length_fits(x) ||
         (encoding == ATT_IDENTITY && x->len != x->stored_len))
         return false;
     x->revpos = (uint32_t)revpos;

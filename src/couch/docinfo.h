@@ -15,7 +15,8 @@
  *     the region's bytes. Attachment: varint name len, name, varint type len, type, varint revpos,
  *     md5(16), varint len, varint encoding (0 identity, 1 gzip), varint encoded len, pointer(20) of
  *     its bytes. A SEG_SELF attachment pointer's off counts from the region's first byte (the
- *     bytes follow it in the same record).
+ *     bytes follow it in the same record). In a blob: segment is its id, off and length are 0, and
+ *     the CRC is the one in the blob's footer.
  * The json of a body is the document's object without the special members, compact.
  * docnum: the update_seq of the document's first commit: its stable number inside the database.
  */
@@ -33,7 +34,7 @@ struct att {
     uint64_t len;          /* identity length */
     enum att_encoding encoding;
     uint64_t stored_len; /* == len for identity */
-    struct seg_ptr ptr;  /* absolute after doc_body_decode */
+    struct seg_ptr ptr;  /* absolute after doc_body_decode; seg_is_blob(seg): off and len are 0 */
     struct slice data;   /* when writing new bytes: what to store; else empty with p == NULL */
 };
 

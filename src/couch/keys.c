@@ -8,9 +8,10 @@ enum {
     KEY_CATALOG = 0x01,
     KEY_SEGMENT = 0x02,
     KEY_DROPPING = 0x03,
+    KEY_BLOB = 0x04,
     KEY_DB = 0x10
 };
-enum { DB_PREFIX = 6 /* 10 dbnum(4) class */ };
+enum { DB_PREFIX = 6 /* 10 dbnum(4) class */, BLOB_PREFIX = 13 /* 04 blob(8) dbnum(4) */ };
 
 struct slice key_store(struct arena *a, char what)
 {
@@ -55,6 +56,28 @@ struct slice key_dropping(struct arena *a, uint32_t dbnum)
     p[0] = KEY_DROPPING;
     put_be32(p + 1, dbnum);
     return slice_of(p, 5);
+}
+
+struct slice key_blob(struct arena *a, uint64_t id, uint32_t dbnum, struct slice docid)
+{
+    char *p = arena_alloc(a, BLOB_PREFIX + docid.n);
+
+    p[0] = KEY_BLOB;
+    put_be64(p + 1, id);
+    put_be32(p + 9, dbnum);
+    if (docid.n > 0)
+        memcpy(p + BLOB_PREFIX, docid.p, docid.n);
+    return slice_of(p, BLOB_PREFIX + docid.n);
+}
+
+bool key_blob_parts(struct slice key, uint64_t *id, uint32_t *dbnum, struct slice *docid)
+{
+    if (key.n <= BLOB_PREFIX || key.p[0] != KEY_BLOB)
+        return false;
+    *id = get_be64(key.p + 1);
+    *dbnum = get_be32(key.p + 9);
+    *docid = slice_of(key.p + BLOB_PREFIX, key.n - BLOB_PREFIX);
+    return true;
 }
 
 static char *db_key(struct arena *a, uint32_t dbnum, char c, size_t rest)

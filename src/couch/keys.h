@@ -9,6 +9,7 @@
  *   01 name                      database: dbnum, uuid, created, props
  *   02 seg(8)                    bytes, live bytes, highest LSN counted (account.h)
  *   03 dbnum(4)                  a dropped database whose rows are still being deleted
+ *   04 blob(8) dbnum(4) docid    a leaf of the document has an attachment in that blob (blobs.h)
  *   10 dbnum(4) 'm'              counts, update_seq, revs_limit, security
  *   10 dbnum(4) 'i' docid        doc-info (docinfo.h)
  *   10 dbnum(4) 's' seq(8)       changes row (docinfo.h)
@@ -27,6 +28,9 @@ struct slice key_store(struct arena *a, char what);
 struct slice key_catalog(struct arena *a, struct slice name);
 struct slice key_segment(struct arena *a, uint64_t seg);
 struct slice key_dropping(struct arena *a, uint32_t dbnum);
+struct slice key_blob(struct arena *a, uint64_t id, uint32_t dbnum, struct slice docid);
+/* false: another kind of key. */
+bool key_blob_parts(struct slice key, uint64_t *id, uint32_t *dbnum, struct slice *docid);
 struct slice key_db(struct arena *a, uint32_t dbnum, enum key_db_class c, struct slice rest);
 struct slice key_seq(struct arena *a, uint32_t dbnum, uint64_t seq);
 /* The first key after every key of this class of this database. */

@@ -5,6 +5,7 @@
  * last chunk, so a stop in between is only a pause: the next start finds the marker.
  * Neither is in the log: what they change in LevelDB is the same whenever it happens.
  */
+#include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/kill_point.h"
 #include "base/log.h"
@@ -59,9 +60,15 @@ static bool barrier_due(const struct store *s)
 
 /* ---- drops ---- */
 
+struct chunk {
+    struct kv_batch *batch;
+    struct blob_drops dropped;
+};
+
 /* What a row that goes away kept alive. The accounts' rows are written with the next group: after a
  * crash before it a segment may count as fuller than it is, until compaction looks at it. */
-static void forget_live(struct store *s, struct slice key, struct slice prefix, struct slice v)
+static void forget_live(struct store *s, struct slice key, struct slice prefix, struct slice v,
+                        struct chunk *c)
 {
     struct arena *a = arena_new();
     struct err e = {0};
@@ -72,11 +79,15 @@ static void forget_live(struct store *s, struct slice key, struct slice prefix, 
     uint64_t n;
 
     rest = slice_of(key.p + prefix.n + 1, key.n - prefix.n - 1);
-    if (key.p[prefix.n] == KEY_INFO && docinfo_decode(a, v, &d, &e) == ST_OK)
-        accounts_doc(s->accounts, get_be32(prefix.p + 1), rest.n, v.n, &d, -1);
-    else if (key.p[prefix.n] == KEY_LOCAL &&
-             local_row_decode(v, &n, &is_inline, &json, &p, &e) == ST_OK && !is_inline)
+    if (key.p[prefix.n] == KEY_INFO && docinfo_decode(a, v, &d, &e) == ST_OK) {
+        struct blob_doc gone = {.dbnum = get_be32(prefix.p + 1), .docid = rest, .old = &d};
+
+        accounts_doc(s->accounts, gone.dbnum, rest.n, v.n, &d, -1);
+        blobs_write_rows(s->blobs, &gone, c->batch, a, &c->dropped);
+    } else if (key.p[prefix.n] == KEY_LOCAL &&
+               local_row_decode(v, &n, &is_inline, &json, &p, &e) == ST_OK && !is_inline) {
         accounts_local(s->accounts, &p, -1);
+    }
     arena_free(a);
 }
 
@@ -84,7 +95,7 @@ static void forget_live(struct store *s, struct slice key, struct slice prefix, 
 static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *from, size_t *n,
                               struct err *e)
 {
-    struct kv_batch *b = kv_batch_new();
+    struct chunk c = {.batch = kv_batch_new()};
     struct kv_iter *it = kv_iter_new(s->kv, NULL);
     enum status st;
 
@@ -95,8 +106,8 @@ static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *
 
         if (!slice_starts(key, prefix))
             break;
-        forget_live(s, key, prefix, kv_iter_value(it));
-        kv_batch_delete(b, key);
+        forget_live(s, key, prefix, kv_iter_value(it), &c);
+        kv_batch_delete(c.batch, key);
         buf_clear(from);
         buf_add(from, key);
         (*n)++;
@@ -104,8 +115,11 @@ static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *
     st = kv_iter_error(it, e);
     kv_iter_free(it);
     if (st == ST_OK && *n != 0)
-        st = kv_write(s->kv, b, e);
-    kv_batch_free(b);
+        st = kv_write(s->kv, c.batch, e);
+    if (st == ST_OK)
+        blobs_dropped(s->blobs, &c.dropped);
+    kv_batch_free(c.batch);
+    mem_free(c.dropped.v);
     return st;
 }
 

@@ -237,6 +237,7 @@ enum status store_recover(struct store *s, const struct store_options *opt, stru
         applied = 0;
     }
     KILL_POINT("recover.log");
+    blobs_use_index(s->blobs, s->kv);
     TRY(accounts_load(s->accounts, s->kv, e));
     TRY(replay(s, applied, opt->salvage || log_gaps(s->log) != 0, e));
     KILL_POINT("recover.replayed");

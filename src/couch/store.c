@@ -34,6 +34,7 @@ static struct store *store_new(const struct store_options *opt)
     s->queue_tail = &s->queue;
     s->accounts = accounts_new();
     s->updates = updates_new();
+    s->blobs = blobs_new();
     mutex_init(&s->catalog_mu, RANK_CATALOG);
     mutex_init(&s->queue_mu, RANK_COMMIT);
     mutex_init(&s->maint_mu, RANK_LEAF);
@@ -49,6 +50,8 @@ static void store_free(struct store *s)
     map_free(s->catalog);
     accounts_free(s->accounts);
     updates_free(s->updates);
+    blobs_close(s->blobs);
+    blobs_unref(s->blobs);
     if (s->owns_segs && s->segs != NULL)
         s->segs->ops->close(s->segs);
     cond_fini(&s->maint_cond);
@@ -77,6 +80,7 @@ static enum status open_files(struct store *s, const struct store_options *opt, 
 
 static enum status acquire(struct store *s, const struct store_options *opt, struct err *e)
 {
+    struct blob_home home;
     enum ss_rc rc;
 
     if (s->segs == NULL)
@@ -86,6 +90,9 @@ static enum status acquire(struct store *s, const struct store_options *opt, str
     if (rc != SS_OK)
         return ss_status(rc);
     hex_encode(s->super.uuid, 16, s->uuid_hex);
+    home = (struct blob_home){.ss = s->segs, .store = s->number, .epoch = s->super.epoch};
+    memcpy(home.uuid, s->super.uuid, sizeof(home.uuid));
+    blobs_open(s->blobs, &home);
     return fs_mkdirs(s->dir, e);
 }
 
@@ -134,6 +141,7 @@ void store_close(struct store *s)
     compactor_stop(s);
     committer_stop(s);
     maint_stop(s);
+    blobs_close(s->blobs);
     flush_accounts(s);
     clean = !atomic_load(&s->in_trouble) && maint_barrier(s, &e) == ST_OK;
     KILL_POINT("stop.barrier");

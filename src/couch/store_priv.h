@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "couch/account.h"
+#include "couch/blobs.h"
 #include "couch/db.h"
 #include "couch/doc_write.h"
 #include "couch/keys.h"
@@ -33,10 +34,6 @@ struct cat_row {
 void cat_row_encode(const struct cat_row *c, struct buf *out);
 enum status cat_row_decode(struct slice v, struct cat_row *out,
                            struct err *e) MUST_CHECK; /* borrows */
-struct db_sizes {
-    uint64_t active; /* bytes of live records in segments, attachments included */
-    uint64_t atts;   /* of these: bytes of attachments */
-};
 void meta_row_encode(const struct db_counts *c, const struct db_sizes *z, struct buf *out);
 enum status meta_row_decode(struct slice v, struct db_counts *out, struct db_sizes *z,
                             struct err *e) MUST_CHECK;
@@ -83,7 +80,9 @@ struct applier {
     uint64_t lsn; /* of the last record in the batch; 0: none */
     size_t nrecs, bytes;
     struct accounts *accounts;
-    struct map *fresh; /* rows of documents that the batch puts; NULL: none yet */
+    struct blobs *blobs;       /* NULL: recovery; the sweep finds what nobody needs any more */
+    struct blob_drops dropped; /* by this batch */
+    struct map *fresh;         /* rows of documents that the batch puts; NULL: none yet */
 };
 void applier_init(struct applier *ap, struct kv *kv, struct accounts *accounts);
 void applier_fini(struct applier *ap);
@@ -195,6 +194,7 @@ struct store {
     struct log *log;
 
     struct accounts *accounts;
+    struct blobs *blobs;
 
     struct mutex catalog_mu;                    /* RANK_CATALOG */
     struct map *catalog GUARDED_BY(catalog_mu); /* name -> struct db, which it references */

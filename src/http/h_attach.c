@@ -179,7 +179,7 @@ enum status h_att_put(struct request *rq, struct reply *rp)
     TRY(check_encoding(rq));
     if (rq->body.n > LIMIT_ATT_BYTES)
         return err_word(&rq->err, ST_TOO_LARGE, "attachment_too_large",
-                        "an attachment may have %u bytes", (unsigned)LIMIT_ATT_BYTES);
+                        "an attachment may have %llu bytes", LIMIT_ATT_BYTES);
     att->name = rq_arg(rq, "att");
     att->type = type.n != 0 ? type : SLICE_LIT("application/octet-stream");
     att->data = rq->body.p != NULL ? rq->body : SLICE_LIT("");

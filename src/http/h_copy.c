@@ -34,28 +34,31 @@ static enum status parse_destination(struct request *rq, struct doc_edit *ed)
     return doc_id_check(ed->id, &rq->err);
 }
 
-/* The bytes that doc_write_json left out, in its order. */
+/* The bytes that doc_write_json left out, in its order; what lies in a blob is shared. */
 static enum status load_attachments(struct request *rq, struct db *db, const struct doc_follows *f,
                                     struct doc_edit *ed)
 {
-    struct slice *bytes = arena_array(rq->arena, (size_t)f->n + 1, sizeof(*bytes));
+    struct att *atts = arena_array(rq->arena, (size_t)f->n + 1, sizeof(*atts));
     uint64_t total = 0;
 
     for (uint32_t i = 0; i < f->n; i++) {
         struct buf b;
         enum status st;
 
+        atts[i] = f->atts[i];
+        if (seg_is_blob(atts[i].ptr.seg))
+            continue;
         buf_init(&b, LIMIT_RECORD_BYTES);
         st = doc_att_data(db, &f->atts[i], &b, &rq->err);
         if (st == ST_OK)
-            bytes[i] = arena_dup(rq->arena, buf_slice(&b));
+            atts[i].data = arena_dup(rq->arena, buf_slice(&b));
         total += b.n;
         buf_free(&b);
         TRY(st);
         if (total > LIMIT_RECORD_BYTES)
             return err_set(&rq->err, ST_TOO_LARGE, "the attachments are too large together");
     }
-    ed->follows = bytes;
+    ed->follows = atts;
     ed->nfollows = f->n;
     return ST_OK;
 }

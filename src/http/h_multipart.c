@@ -208,6 +208,7 @@ enum status reply_related(struct request *rq, struct reply *rp, struct db *db,
 enum status related_body(struct request *rq, struct doc_edit *ed)
 {
     struct slice coding = rq_header(rq, "Content-Encoding"), boundary, *parts;
+    struct att *atts;
     uint32_t n;
 
     if (coding.n != 0 && !slice_ieq(coding, SLICE_LIT("identity")))
@@ -215,7 +216,10 @@ enum status related_body(struct request *rq, struct doc_edit *ed)
     TRY(multipart_boundary(rq->arena, rq_header(rq, "Content-Type"), &boundary, &rq->err));
     TRY(multipart_parse(rq->arena, rq->body, boundary, &parts, &n, &rq->err));
     TRY(json_parse(rq->arena, parts[0], &ed->doc, &rq->err));
-    ed->follows = parts + 1;
+    atts = arena_zalloc(rq->arena, n * sizeof(*atts));
+    for (uint32_t i = 1; i < n; i++)
+        atts[i - 1].data = parts[i].p != NULL ? parts[i] : SLICE_LIT("");
+    ed->follows = atts;
     ed->nfollows = n - 1;
     return ST_OK;
 }

@@ -370,12 +370,12 @@ static enum ss_rc file_del(struct seg_store *s, uint64_t store, uint64_t epoch, 
 
 /* ---- reading ---- */
 
-static enum ss_rc read_fd(int fd, uint32_t off, void *buf, uint32_t len, struct err *e)
+enum ss_rc seg_file_read_fd(int fd, uint64_t off, void *buf, uint32_t len, struct err *e)
 {
     char *p = buf;
 
     while (len > 0) {
-        ssize_t n = pread(fd, p, len, off);
+        ssize_t n = pread(fd, p, len, (off_t)off);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -386,7 +386,7 @@ static enum ss_rc read_fd(int fd, uint32_t off, void *buf, uint32_t len, struct 
             return SS_CORRUPT;
         }
         p += n;
-        off += (uint32_t)n;
+        off += (uint64_t)n;
         len -= (uint32_t)n;
     }
     return SS_OK;
@@ -410,7 +410,7 @@ static enum ss_rc file_read(struct seg_store *s, uint64_t store, uint64_t seg, u
             return seg_file_errno(e, "open", path);
         cached = seg_fds_put(&f->readers, store, seg, fd);
     }
-    rc = read_fd(fd, off, buf, len, e);
+    rc = seg_file_read_fd(fd, off, buf, len, e);
     if (cached)
         seg_fds_unpin(&f->readers, store, seg, fd);
     else
@@ -425,20 +425,19 @@ struct lister {
     size_t n, cap;
 };
 
-/* The number in "%016x.seg"; other names are not ours. */
-static bool seg_of_name(const char *name, uint64_t *seg)
+bool seg_file_number(const char *name, const char *ext, uint64_t *n)
 {
     static const char digits[] = "0123456789abcdef";
 
-    *seg = 0;
-    if (strlen(name) != SEG_NAME_HEX + 4 || strcmp(name + SEG_NAME_HEX, ".seg") != 0)
+    *n = 0;
+    if (strlen(name) != SEG_NAME_HEX + strlen(ext) || strcmp(name + SEG_NAME_HEX, ext) != 0)
         return false;
     for (int i = 0; i < SEG_NAME_HEX; i++) {
         const char *d = strchr(digits, name[i]);
 
         if (d == NULL)
             return false;
-        *seg = *seg << 4 | (uint64_t)(d - digits);
+        *n = *n << 4 | (uint64_t)(d - digits);
     }
     return true;
 }
@@ -450,7 +449,7 @@ static enum status list_one(void *arg, const char *name)
     struct stat info;
     uint64_t seg;
 
-    if (!seg_of_name(name, &seg))
+    if (!seg_file_number(name, ".seg", &seg))
         return ST_OK;
     seg_file_seg_path(l->f, path, l->store, seg);
     if (stat(path, &info) != 0)
@@ -498,6 +497,7 @@ static void file_close(struct seg_store *s)
     for (int i = 0; i < SEG_FILE_WRITERS; i++)
         if (f->writers[i].fd >= 0)
             (void)close(f->writers[i].fd);
+    seg_file_obj_close_all(f);
     seg_fds_fini(&f->readers);
     while (f->owned != NULL) {
         struct seg_owned *o = f->owned;
@@ -525,6 +525,13 @@ static const struct seg_store_ops FILE_OPS = {
     .read = file_read,
     .list = seg_file_list,
     .del = file_del,
+    .obj_create = seg_file_obj_create,
+    .obj_append = seg_file_obj_append,
+    .obj_finish = seg_file_obj_finish,
+    .obj_read = seg_file_obj_read,
+    .obj_stat = seg_file_obj_stat,
+    .obj_list = seg_file_obj_list,
+    .obj_del = seg_file_obj_del,
     .free_bytes = file_free_bytes,
     .close = file_close,
 };

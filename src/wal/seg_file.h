@@ -1,4 +1,5 @@
-/* wal/seg_file.h: a seg_store of files: DIR/LOCK, DIR/<store>/STORE, DIR/<store>/log/%016x.seg.
+/* wal/seg_file.h: a seg_store of files: DIR/LOCK, DIR/<store>/STORE, DIR/<store>/log/%016x.seg,
+ * DIR/<store>/blob/%016x.blb (objects; %016x.tmp before they are finished).
  *
  * free_bytes answers what the log may still fill: what the file system has free less the floor,
  * min(512 MiB, 5 % of the file system), which stays for deletes, purges and compaction.

@@ -128,8 +128,11 @@ static enum ss_rc make_dirs(const struct seg_file *f, uint64_t store, struct err
     char path[SEG_FILE_PATH];
     enum status st;
 
-    seg_file_path(f, path, store, "log");
+    seg_file_path(f, path, store, "blob");
     st = fs_mkdirs(path, e);
+    seg_file_path(f, path, store, "log");
+    if (st == ST_OK)
+        st = fs_mkdirs(path, e);
     if (st == ST_OK)
         st = fs_sync_dir(path, e);
     if (st == ST_OK)

@@ -1,5 +1,5 @@
-/* wal/seg_file_priv.h: the insides of the file: segment store, shared by seg_file.c (segments) and
- * seg_file_own.c (LOCK, STORE). Only for src/wal. */
+/* wal/seg_file_priv.h: the insides of the file: segment store, shared by seg_file.c (segments),
+ * seg_file_obj.c (objects) and seg_file_own.c (LOCK, STORE). Only for src/wal. */
 #ifndef WAL_SEG_FILE_PRIV_H
 #define WAL_SEG_FILE_PRIV_H
 #include "wal/seg_fds.h"
@@ -22,13 +22,21 @@ struct seg_owned { /* a store acquired by this process */
     struct seg_owned *next;
 };
 
+/* An object that is being written. */
+struct obj_writer {
+    uint64_t store, id, len;
+    int fd;
+    struct obj_writer *next;
+};
+
 struct seg_file {
     struct seg_store base;
     char *dir;
     int lock_fd;
     struct seg_fds readers;
-    struct mutex mu; /* guards owned and writers; leaf, never held across a system call */
+    struct mutex mu; /* guards owned, writers, objs; leaf, never held across a system call */
     struct seg_owned *owned;
+    struct obj_writer *objs;
     struct seg_writer writers[SEG_FILE_WRITERS];
 };
 
@@ -49,10 +57,28 @@ enum ss_rc seg_file_errno(struct err *e, const char *call, const char *path);
 _Noreturn void seg_file_die(const char *call, const char *path);
 enum ss_rc seg_file_check_epoch(struct seg_file *f, uint64_t store, uint64_t epoch, struct err *e);
 
+/* The number of "%016x.ext"; other names are not ours. */
+bool seg_file_number(const char *name, const char *ext, uint64_t *n);
+enum ss_rc seg_file_read_fd(int fd, uint64_t off, void *buf, uint32_t len, struct err *e);
+
 enum ss_rc seg_file_acquire(struct seg_store *s, uint64_t store, struct ss_super *out,
                             struct err *e);
 enum ss_rc seg_file_checkpoint(struct seg_store *s, uint64_t store, uint64_t epoch,
                                uint64_t hint_seg, bool clean, struct err *e);
 enum ss_rc seg_file_list(struct seg_store *s, uint64_t store, struct seg_info **out, size_t *n,
                          struct err *e);
+
+/* seg_file_obj.c */
+enum ss_rc seg_file_obj_create(struct seg_store *s, const struct obj_name *o, struct err *e);
+enum ss_rc seg_file_obj_append(struct seg_store *s, const struct obj_name *o, uint64_t expect_off,
+                               const struct iovec *iov, int n, struct err *e);
+enum ss_rc seg_file_obj_finish(struct seg_store *s, const struct obj_name *o, struct err *e);
+enum ss_rc seg_file_obj_read(struct seg_store *s, const struct obj_name *o, uint64_t off, void *buf,
+                             uint32_t len, struct err *e);
+enum ss_rc seg_file_obj_stat(struct seg_store *s, const struct obj_name *o, uint64_t *len,
+                             struct err *e);
+enum ss_rc seg_file_obj_list(struct seg_store *s, uint64_t store, struct obj_info **out, size_t *n,
+                             struct err *e);
+enum ss_rc seg_file_obj_del(struct seg_store *s, const struct obj_name *o, struct err *e);
+void seg_file_obj_close_all(struct seg_file *f);
 #endif

@@ -6,36 +6,9 @@
 #include "wal/seg_mem.h"
 
 #include "base/alloc.h"
-#include "base/mutex.h"
+#include "wal/seg_mem_priv.h"
 
-struct mem_seg {
-    uint64_t store, seg;
-    unsigned char *p;
-    uint32_t len;
-    bool sealed;
-};
-
-struct seg_mem {
-    struct seg_store base;
-    struct mutex mu; /* guards all below */
-    uint64_t rng;
-    struct mem_seg *segs;
-    size_t nsegs;
-    struct ss_super super; /* epoch: of the present owner */
-    bool known;            /* acquired before */
-    unsigned fail_in;      /* appends until the fault; 0: none planned */
-    enum seg_mem_fault fault;
-    bool sticky;
-    struct mem_seg last; /* the last append: where, and its bytes ... */
-    bool last_done;      /* ... which are in the segment */
-};
-
-static struct seg_mem *mem_of(struct seg_store *s)
-{
-    return (struct seg_mem *)s;
-}
-
-static uint64_t next_random(uint64_t *x) /* xorshift64*: a sequence that a seed repeats */
+uint64_t seg_mem_random(uint64_t *x) /* xorshift64*: a sequence that a seed repeats */
 {
     *x ^= *x >> 12;
     *x ^= *x << 25;
@@ -59,15 +32,16 @@ static void set_bytes(struct mem_seg *s, uint32_t off, const void *p, size_t n)
     s->len = (uint32_t)(off + n);
 }
 
-static enum ss_rc fail(struct err *e, enum ss_rc rc, const char *what)
+enum ss_rc seg_mem_answer(struct err *e, enum ss_rc rc, const char *what)
 {
     (void)err_set(e, ss_status(rc), "memory segments: %s", what);
     return rc;
 }
 
-static enum ss_rc check_epoch(const struct seg_mem *m, uint64_t epoch, struct err *e)
+enum ss_rc seg_mem_check_epoch(const struct seg_mem *m, uint64_t epoch, struct err *e)
 {
-    return epoch == m->super.epoch ? SS_OK : fail(e, SS_FENCED, "another owner took over");
+    return epoch == m->super.epoch ? SS_OK
+                                   : seg_mem_answer(e, SS_FENCED, "another owner took over");
 }
 
 static enum ss_rc mem_acquire(struct seg_store *ss, uint64_t store, struct ss_super *out,
@@ -80,7 +54,7 @@ static enum ss_rc mem_acquire(struct seg_store *ss, uint64_t store, struct ss_su
     mutex_lock(&m->mu);
     if (!m->known)
         for (size_t i = 0; i < sizeof m->super.uuid; i++)
-            m->super.uuid[i] = (unsigned char)next_random(&m->rng);
+            m->super.uuid[i] = (unsigned char)seg_mem_random(&m->rng);
     m->super.epoch++;
     *out = m->super;
     out->created = !m->known;
@@ -99,7 +73,7 @@ static enum ss_rc mem_checkpoint(struct seg_store *ss, uint64_t store, uint64_t 
 
     (void)store;
     mutex_lock(&m->mu);
-    rc = check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, epoch, e);
     if (rc == SS_OK) {
         m->super.replay_hint_seg = hint_seg;
         m->super.clean = clean;
@@ -116,9 +90,9 @@ static enum ss_rc mem_create(struct seg_store *ss, uint64_t store, uint64_t epoc
     enum ss_rc rc;
 
     mutex_lock(&m->mu);
-    rc = check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, epoch, e);
     if (rc == SS_OK && find(m, store, seg) != NULL)
-        rc = fail(e, SS_EXISTS, "the segment exists");
+        rc = seg_mem_answer(e, SS_EXISTS, "the segment exists");
     if (rc == SS_OK) {
         m->segs = mem_realloc(m->segs, (m->nsegs + 1) * sizeof m->segs[0]);
         m->segs[m->nsegs] = (struct mem_seg){.store = store, .seg = seg};
@@ -128,7 +102,7 @@ static enum ss_rc mem_create(struct seg_store *ss, uint64_t store, uint64_t epoc
     return rc;
 }
 
-static enum seg_mem_fault take_fault(struct seg_mem *m)
+enum seg_mem_fault seg_mem_take_fault(struct seg_mem *m)
 {
     if (m->fail_in == 0 || --m->fail_in > 0)
         return SEG_MEM_NONE;
@@ -151,10 +125,10 @@ static void remember(struct seg_mem *m, const struct mem_seg *s, const struct io
 static enum ss_rc append_locked(struct seg_mem *m, struct mem_seg *s, const struct iovec *iov,
                                 int n, struct err *e)
 {
-    enum seg_mem_fault f = take_fault(m);
+    enum seg_mem_fault f = seg_mem_take_fault(m);
 
     if (f == SEG_MEM_NOSPC)
-        return fail(e, SS_NOSPC, "no space");
+        return seg_mem_answer(e, SS_NOSPC, "no space");
     remember(m, s, iov, n);
     if (f == SEG_MEM_NONE || f == SEG_MEM_UNKNOWN_DONE) {
         set_bytes(s, s->len, m->last.p, m->last.len);
@@ -162,7 +136,7 @@ static enum ss_rc append_locked(struct seg_mem *m, struct mem_seg *s, const stru
     }
     if (f == SEG_MEM_NONE)
         return SS_OK;
-    return fail(e, f == SEG_MEM_IO ? SS_IO : SS_UNKNOWN, "the append failed");
+    return seg_mem_answer(e, f == SEG_MEM_IO ? SS_IO : SS_UNKNOWN, "the append failed");
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the parameters are seg_store_ops's */
@@ -175,11 +149,11 @@ static enum ss_rc mem_append(struct seg_store *ss, uint64_t store, uint64_t epoc
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, epoch, e);
     if (rc == SS_OK && s == NULL)
-        rc = fail(e, SS_NOENT, "no such segment");
+        rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     else if (rc == SS_OK && (s->sealed || s->len != expect_off))
-        rc = fail(e, SS_IO, "sealed, or the offset is not the end");
+        rc = seg_mem_answer(e, SS_IO, "sealed, or the offset is not the end");
     if (rc == SS_OK)
         rc = append_locked(m, s, iov, n, e);
     mutex_unlock(&m->mu);
@@ -195,9 +169,9 @@ static enum ss_rc mem_resolve(struct seg_store *ss, uint64_t store, uint64_t epo
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, epoch, e);
     if (rc == SS_OK && s == NULL)
-        rc = fail(e, SS_NOENT, "no such segment");
+        rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     if (rc == SS_OK)
         *len = s->len;
     mutex_unlock(&m->mu);
@@ -214,9 +188,9 @@ static enum ss_rc shorten(struct seg_store *ss, uint64_t epoch, struct seg_info 
 
     mutex_lock(&m->mu);
     s = find(m, store, to.seg);
-    rc = check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, epoch, e);
     if (rc == SS_OK && s == NULL)
-        rc = fail(e, SS_NOENT, "no such segment");
+        rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     if (rc == SS_OK) {
         s->len = to.len < s->len ? to.len : s->len;
         s->sealed = s->sealed || seal;
@@ -240,9 +214,9 @@ static enum ss_rc mem_rewrite(struct seg_store *ss, uint64_t store, uint64_t epo
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, epoch, e);
     if (rc == SS_OK && (s == NULL || s->len < len))
-        rc = fail(e, SS_CORRUPT, "the segment is shorter");
+        rc = seg_mem_answer(e, SS_CORRUPT, "the segment is shorter");
     mutex_unlock(&m->mu);
     return rc;
 }
@@ -264,9 +238,9 @@ static enum ss_rc mem_read(struct seg_store *ss, uint64_t store, uint64_t seg, u
     mutex_lock(&m->mu);
     s = find(m, store, seg);
     if (s == NULL)
-        rc = fail(e, SS_NOENT, "no such segment");
+        rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     else if (off > s->len || s->len - off < len)
-        rc = fail(e, SS_CORRUPT, "the segment is shorter");
+        rc = seg_mem_answer(e, SS_CORRUPT, "the segment is shorter");
     else if (len != 0)
         memcpy(buf, s->p + off, len);
     mutex_unlock(&m->mu);
@@ -308,9 +282,9 @@ static enum ss_rc mem_del(struct seg_store *ss, uint64_t store, uint64_t epoch, 
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, epoch, e);
     if (rc == SS_OK && s == NULL)
-        rc = fail(e, SS_NOENT, "no such segment");
+        rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     if (rc == SS_OK) {
         mem_free(s->p);
         *s = m->segs[--m->nsegs];
@@ -331,6 +305,9 @@ static void mem_close(struct seg_store *ss)
 
     for (size_t i = 0; i < m->nsegs; i++)
         mem_free(m->segs[i].p);
+    for (size_t i = 0; i < m->nobjs; i++)
+        mem_free(m->objs[i].p);
+    mem_free(m->objs);
     mem_free(m->segs);
     mem_free(m->last.p);
     mutex_fini(&m->mu);
@@ -349,6 +326,13 @@ static const struct seg_store_ops MEM_OPS = {
     .read = mem_read,
     .list = mem_list,
     .del = mem_del,
+    .obj_create = seg_mem_obj_create,
+    .obj_append = seg_mem_obj_append,
+    .obj_finish = seg_mem_obj_finish,
+    .obj_read = seg_mem_obj_read,
+    .obj_stat = seg_mem_obj_stat,
+    .obj_list = seg_mem_obj_list,
+    .obj_del = seg_mem_obj_del,
     .free_bytes = mem_free_bytes,
     .close = mem_close,
 };
@@ -377,18 +361,18 @@ void seg_mem_fail_append(struct seg_store *s, unsigned nth, enum seg_mem_fault f
 /* Bytes that a torn write may leave: in order, with blocks that never arrived, or with noise. */
 static void torn_bytes(const struct seg_mem *m, uint64_t *rng, unsigned char *out, uint32_t n)
 {
-    uint64_t kind = next_random(rng) % 4;
+    uint64_t kind = seg_mem_random(rng) % 4;
     const unsigned char *p = m->last.p;
     bool real = !m->last_done;
 
     for (uint32_t i = 0; i < n; i++) {
-        bool hole = i % 512 == 0 && next_random(rng) % 3 == 0;
+        bool hole = i % 512 == 0 && seg_mem_random(rng) % 3 == 0;
 
         out[i] = 0;
         if (p != NULL && i < m->last.len && (real ? kind != 3 : kind == 1))
             out[i] = p[i];
         else if (i < m->last.len && kind >= 2)
-            out[i] = (unsigned char)next_random(rng);
+            out[i] = (unsigned char)seg_mem_random(rng);
         if (hole && kind == 2 && i + 512 < n) {
             memset(out + i, 0, 512);
             i += 511;
@@ -415,6 +399,7 @@ struct seg_store *seg_mem_crash(const struct seg_store *s, uint32_t torn)
         m->segs[i].sealed = false;
         set_bytes(&m->segs[i], 0, old->segs[i].p, old->segs[i].len);
     }
+    seg_mem_copy_objs(m, old);
     tail = find(m, old->last.store, old->last.seg);
     if (torn != 0 && tail != NULL) {
         unsigned char *bytes = mem_alloc(torn);

@@ -30,6 +30,12 @@ struct seg_ptr {
 };
 enum { SEG_PTR_BYTES = 20 };
 #define SEG_SELF UINT64_MAX
+/* The top bit of a segment number says that it is the id of a blob (wal/blob.h). */
+#define SEG_BLOB (1ull << 63)
+static inline bool seg_is_blob(uint64_t seg)
+{
+    return (seg & SEG_BLOB) != 0 && seg != SEG_SELF;
+}
 void seg_ptr_put(unsigned char out[SEG_PTR_BYTES], const struct seg_ptr *p);
 struct seg_ptr seg_ptr_get(const unsigned char in[SEG_PTR_BYTES]);
 
@@ -46,6 +52,18 @@ struct ss_super {
     bool created;   /* the store did not exist before */
     bool clean;     /* the last owner said ss_clean and nothing came after */
     uint64_t replay_hint_seg;
+};
+
+/* Objects hold what is too large for a record (wal/blob.h). One is written front to back, then
+ * finished, and never changes after: only then it counts. What a crash leaves unfinished is listed
+ * and can be deleted, nothing else. An id is never used twice. Threads: any, each on objects of its
+ * own; reading by all. */
+struct obj_name {
+    uint64_t store, epoch, id;
+};
+struct obj_info {
+    uint64_t id, len;
+    bool finished;
 };
 
 struct seg_store_ops {
@@ -74,6 +92,22 @@ struct seg_store_ops {
                        struct err *e); /* ascending; caller mem_free()s */
     enum ss_rc (*del)(struct seg_store *s, uint64_t store, uint64_t epoch, uint64_t seg,
                       struct err *e);
+    enum ss_rc (*obj_create)(struct seg_store *s, const struct obj_name *o, struct err *e);
+    /* Not durable before obj_finish. SS_NOSPC, SS_IO: the object is of no use, delete it. */
+    enum ss_rc (*obj_append)(struct seg_store *s, const struct obj_name *o, uint64_t expect_off,
+                             const struct iovec *iov, int n, struct err *e);
+    enum ss_rc (*obj_finish)(struct seg_store *s, const struct obj_name *o,
+                             struct err *e); /* durable, name and all */
+    /* Of a finished one; the epoch does not matter. SS_CORRUPT when it is shorter. */
+    enum ss_rc (*obj_read)(struct seg_store *s, const struct obj_name *o, uint64_t off, void *buf,
+                           uint32_t len, struct err *e);
+    /* Its length; SS_NOENT when there is none, or none that is finished. */
+    enum ss_rc (*obj_stat)(struct seg_store *s, const struct obj_name *o, uint64_t *len,
+                           struct err *e);
+    enum ss_rc (*obj_list)(struct seg_store *s, uint64_t store, struct obj_info **out, size_t *n,
+                           struct err *e); /* in no order; caller mem_free()s */
+    /* Finished or not. After a crash it may be there again. */
+    enum ss_rc (*obj_del)(struct seg_store *s, const struct obj_name *o, struct err *e);
     /* How much may still be written; what is kept in reserve is not counted. */
     uint64_t (*free_bytes)(struct seg_store *s);
     void (*close)(struct seg_store *s); /* releases the lock, frees s */

@@ -11,12 +11,15 @@
 static enum status put_parts(struct fixture *f, const char *doc, const struct slice *parts,
                              uint32_t n)
 {
+    struct att *atts = arena_zalloc(f->a, (n + 1) * sizeof(*atts));
     struct doc_edit ed = {.id = SLICE_LIT("a"),
                           .new_edits = strstr(doc, "_revisions") == NULL,
                           .doc = parse(f, doc),
-                          .follows = parts,
+                          .follows = parts != NULL ? atts : NULL,
                           .nfollows = n};
 
+    for (uint32_t i = 0; i < n; i++)
+        atts[i].data = parts[i];
     return edit(f, &ed);
 }
 
