@@ -59,6 +59,12 @@
 #define LIMIT_LOCAL_INLINE       4096 /* larger _local bodies stay in the log */
 #define LIMIT_CHANGES_SCAN       1000 /* filtered rows between two looks at the clock */
 
+/* Purges (couch/) */
+#define LIMIT_PURGE_DOCS           100     /* 400: documents of one _purge, as CouchDB */
+#define LIMIT_PURGE_REVS           1000    /* 400: revisions of one _purge, as CouchDB */
+#define LIMIT_PURGED_INFOS         1000000 /* 400: purged_infos_limit */
+#define LIMIT_PURGED_INFOS_DEFAULT 1000
+
 /* Log (wal/) */
 #define LIMIT_RECORD_BYTES       (64u << 20)     /* body of one record */
 #define LIMIT_GROUP_OPS          512             /* records of one group ... */

@@ -237,15 +237,20 @@ enum status all_docs_next(struct all_docs *r, struct buf *out, bool *got, struct
     struct docinfo_head head;
     struct slice id;
 
-    TRY(all_docs_next_doc(r, &id, &head, got, e));
-    if (!*got)
-        return ST_OK;
-    write_head(out, id, &head.winner);
+    size_t before = out->n;
+    enum status st = ST_NOT_FOUND;
+
+    while (st == ST_NOT_FOUND) { /* purged since the snapshot, and its segment is gone: left out */
+        TRY(all_docs_next_doc(r, &id, &head, got, e));
+        if (!*got)
+            return ST_OK;
+        out->n = before;
+        write_head(out, id, &head.winner);
+        buf_char(out, '}');
+        st = r->opts.include_docs ? write_doc(&place, id, &head, out, e) : ST_OK;
+    }
     buf_char(out, '}');
-    if (r->opts.include_docs)
-        TRY(write_doc(&place, id, &head, out, e));
-    buf_char(out, '}');
-    return ST_OK;
+    return st;
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract's parameters */

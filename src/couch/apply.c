@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "couch/local.h"
+#include "couch/purge.h"
 #include "couch/store_priv.h"
 #include "wal/gone.h"
 
@@ -32,6 +33,7 @@ void applier_fini(struct applier *ap)
     mem_free(ap->dbs);
     mem_free(ap->dropped.v);
     map_free(ap->fresh);
+    mem_free(ap->purges);
 }
 
 static void put_value(struct applier *ap, struct slice key)
@@ -55,6 +57,11 @@ static void set_counts(struct applier *ap, uint32_t dbnum, const struct db_count
         ap->dbs = mem_realloc(ap->dbs, ap->dbs_cap * sizeof(*ap->dbs));
     }
     ap->dbs[ap->ndbs++] = (struct apply_db){dbnum, *c};
+}
+
+static bool is_moved(const struct log_record *rec)
+{
+    return (rec->flags & LOG_F_MOVED) != 0;
 }
 
 static void note_record(struct applier *ap, const struct log_record *rec)
@@ -211,7 +218,7 @@ static void put_seq_row(struct applier *ap, const struct log_record *rec,
 static void delete_seq_rows(struct applier *ap, const struct log_record *rec,
                             const struct doc_record *d, const struct docinfo *old)
 {
-    uint64_t prev = (rec->flags & LOG_F_MOVED) != 0 ? 0 : d->prev_seq;
+    uint64_t prev = is_moved(rec) ? 0 : d->prev_seq;
 
     if (prev != 0)
         kv_batch_delete(ap->batch, key_seq(ap->arena, rec->dbnum, prev));
@@ -219,11 +226,22 @@ static void delete_seq_rows(struct applier *ap, const struct log_record *rec,
         kv_batch_delete(ap->batch, key_seq(ap->arena, rec->dbnum, old->seq));
 }
 
-/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
-enum status apply_doc(struct applier *ap, const struct log_record *rec, struct doc_record *d,
-                      struct slice key, const struct slice *known, struct err *e)
+static void set_doc_counts(struct applier *ap, const struct log_record *rec,
+                           const struct doc_record *d)
 {
-    bool moved = (rec->flags & LOG_F_MOVED) != 0;
+    struct db_counts c = {.docs = d->doc_count,
+                          .deleted = d->del_count,
+                          .external_bytes = d->external_bytes,
+                          .update_seq = is_moved(rec) ? d->prev_seq : d->seq};
+
+    set_counts(ap, rec->dbnum, &c);
+}
+
+/* The rows of apply_doc; rec->body is the document's part of the record.
+ * NOLINTNEXTLINE(readability-function-size): the contract's parameters */
+static enum status doc_rows(struct applier *ap, const struct log_record *rec, struct doc_record *d,
+                            struct slice key, const struct slice *known, struct err *e)
+{
     struct docinfo info, old = {0};
     struct slice row;
 
@@ -234,7 +252,6 @@ enum status apply_doc(struct applier *ap, const struct log_record *rec, struct d
     revtree_resolve(d->tree, rec->seg, rec->body_off);
     make_info(d, &info);
     TRY(find_atts(ap, &info, &old, rec, e));
-    note_record(ap, rec);
     delete_seq_rows(ap, rec, d, &old);
     blobs_write_rows(
         ap->blobs,
@@ -247,25 +264,138 @@ enum status apply_doc(struct applier *ap, const struct log_record *rec, struct d
     accounts_doc(ap->accounts, rec->dbnum, d->docid.n, ap->value.n, &info, +1);
     put_value(ap, key);
     put_seq_row(ap, rec, &info, d->docid);
-    set_counts(ap, rec->dbnum,
-               &(struct db_counts){d->doc_count, d->del_count, d->external_bytes,
-                                   moved ? d->prev_seq : d->seq});
+    set_doc_counts(ap, rec, d);
     return ST_OK;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
+enum status apply_doc(struct applier *ap, const struct log_record *rec, struct doc_record *d,
+                      struct slice key, const struct slice *known, struct err *e)
+{
+    TRY(doc_rows(ap, rec, d, key, known, e));
+    note_record(ap, rec);
+    return ST_OK;
+}
+
+static bool wrong_seqs(const struct log_record *rec, const struct doc_record *d)
+{
+    if (d->seq == 0)
+        return true;
+    return is_moved(rec) ? d->prev_seq < d->seq : d->prev_seq >= d->seq;
 }
 
 static enum status apply_doc_bytes(struct applier *ap, const struct log_record *rec, struct err *e)
 {
-    bool moved = (rec->flags & LOG_F_MOVED) != 0;
     struct doc_record d = {0};
     struct revtree tree;
 
     revtree_init(&tree, ap->arena);
     TRY(doc_record_decode(ap->arena, rec->body, &d, &tree, e));
     d.tree = &tree;
-    if (tree.n == 0 || d.seq == 0 || (moved ? d.prev_seq < d.seq : d.prev_seq >= d.seq))
+    if (tree.n == 0 || wrong_seqs(rec, &d))
         return err_set(e, ST_CORRUPT, "document record: %u revisions, sequence %llu after %llu",
                        tree.n, (unsigned long long)d.seq, (unsigned long long)d.prev_seq);
     return apply_doc(ap, rec, &d, key_db(ap->arena, rec->dbnum, KEY_INFO, d.docid), NULL, e);
+}
+
+/* ---- purges ---- */
+
+/* A document of which nothing is left. */
+static enum status gone_rows(struct applier *ap, const struct log_record *rec,
+                             const struct doc_record *d, struct slice key, struct err *e)
+{
+    struct docinfo old = {0};
+    struct slice row;
+
+    TRY(know_db(ap, rec->dbnum, e));
+    TRY(old_row(ap, key, NULL, &row, e));
+    if (row.n != 0) {
+        TRY(docinfo_decode(ap->arena, row, &old, e));
+        accounts_doc(ap->accounts, rec->dbnum, d->docid.n, row.n, &old, -1);
+    }
+    delete_seq_rows(ap, rec, d, &old);
+    blobs_write_rows(ap->blobs,
+                     &(struct blob_doc){.dbnum = rec->dbnum, .docid = d->docid, .old = &old},
+                     ap->batch, ap->arena, &ap->dropped);
+    kv_batch_delete(ap->batch, key);
+    remember_row(ap, key, SLICE_LIT(""));
+    set_doc_counts(ap, rec, d);
+    return ST_OK;
+}
+
+static void remember_purge(struct applier *ap, uint32_t dbnum, uint64_t purge_seq)
+{
+    if (ap->npurges == ap->purges_cap) {
+        ap->purges_cap = ap->purges_cap * 2 + 16;
+        ap->purges = mem_realloc(ap->purges, ap->purges_cap * sizeof(*ap->purges));
+    }
+    ap->purges[ap->npurges++] = (struct apply_purge){dbnum, purge_seq};
+}
+
+/* The infos that are no longer kept: of this batch, and of LevelDB. */
+static enum status trim_purges(struct applier *ap, uint32_t dbnum, uint64_t first, struct err *e)
+{
+    struct purge_walk *w;
+    struct purge_info info;
+    uint64_t seq;
+    bool got = true;
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < ap->npurges; i++)
+        if (ap->purges[i].dbnum == dbnum && ap->purges[i].purge_seq < first)
+            kv_batch_delete(ap->batch, key_purge(ap->arena, dbnum, ap->purges[i].purge_seq));
+    w = purge_walk_new(ap->kv, dbnum, 0);
+    while (st == ST_OK && got) {
+        st = purge_walk_next(w, &seq, &info, &got, e);
+        got = st == ST_OK && got && seq < first;
+        if (got)
+            kv_batch_delete(ap->batch, key_purge(ap->arena, dbnum, seq));
+    }
+    purge_walk_free(w);
+    return st;
+}
+
+static enum status info_row(struct applier *ap, const struct log_record *rec,
+                            const struct purge_record *p, const struct doc_record *d, struct err *e)
+{
+    struct purge_info info = {
+        .seq = d->seq, .docnum = d->docnum, .docid = d->docid, .revs = p->revs, .nrevs = p->nrevs};
+
+    TRY(trim_purges(ap, rec->dbnum, p->first, e));
+    if (p->purge_seq < p->first)
+        return ST_OK;
+    memcpy(info.uuid, p->uuid, sizeof(info.uuid));
+    purge_info_encode(&info, &ap->value);
+    put_value(ap, key_purge(ap->arena, rec->dbnum, p->purge_seq));
+    remember_purge(ap, rec->dbnum, p->purge_seq);
+    return ST_OK;
+}
+
+static enum status apply_purge(struct applier *ap, const struct log_record *rec, struct err *e)
+{
+    struct log_record part = *rec;
+    struct doc_record d = {0};
+    struct purge_record p;
+    struct revtree tree;
+    struct slice key;
+
+    TRY(purge_record_decode(ap->arena, rec->body, &p, &part.body, e));
+    TRY(doc_record_decode(ap->arena, part.body, &d, &tree, e));
+    part.body_off += (uint32_t)(rec->body.n - part.body.n);
+    if (wrong_seqs(rec, &d) || (p.purge_seq == 0 && !is_moved(rec)) ||
+        (is_moved(rec) && tree.n != 0) || ((p.flags & PURGE_INFO_ONLY) != 0 && tree.n != 0))
+        return err_set(e, ST_CORRUPT, "purge record: %u revisions, sequence %llu after %llu",
+                       tree.n, (unsigned long long)d.seq, (unsigned long long)d.prev_seq);
+    key = key_db(ap->arena, rec->dbnum, KEY_INFO, d.docid);
+    TRY(info_row(ap, rec, &p, &d, e));
+    if ((p.flags & PURGE_INFO_ONLY) != 0)
+        set_doc_counts(ap, rec, &d);
+    else if (tree.n != 0)
+        TRY(doc_rows(ap, &part, &d, key, NULL, e));
+    else
+        TRY(gone_rows(ap, &part, &d, key, e));
+    note_record(ap, rec);
+    return ST_OK;
 }
 
 /* ---- _local documents ---- */
@@ -358,7 +488,7 @@ static enum status apply_dbmeta(struct applier *ap, const struct log_record *rec
             return err_set(e, ST_CORRUPT, "database record %u names database %u", rec->dbnum,
                            row.dbnum);
     }
-    if (m.op == DBMETA_DROP && (rec->flags & LOG_F_MOVED) != 0)
+    if (m.op == DBMETA_DROP && is_moved(rec))
         TRY(apply_flush(ap, e)); /* what follows reads */
     name = key_catalog(ap->arena, m.name);
     if (m.op == DBMETA_STATE)
@@ -382,7 +512,7 @@ static enum status apply_dbmeta(struct applier *ap, const struct log_record *rec
         put_next(ap, get_le32(m.row.p));
         break;
     case DBMETA_DROP:
-        if ((rec->flags & LOG_F_MOVED) != 0)
+        if (is_moved(rec))
             TRY(drop_name_if_its(ap, name, rec->dbnum, e));
         else
             kv_batch_delete(ap->batch, name);
@@ -432,6 +562,7 @@ enum status apply_record(struct applier *ap, const struct log_record *rec, struc
     case LOG_GONE:
         return apply_gone(ap, rec, e);
     case LOG_PURGE:
+        return apply_purge(ap, rec, e);
     case LOG_NODE:
         break;
     }
@@ -463,6 +594,6 @@ enum status apply_flush(struct applier *ap, struct err *e)
     arena_reset(ap->arena);
     map_free(ap->fresh);
     ap->fresh = NULL;
-    ap->ndbs = ap->nrecs = ap->bytes = 0;
+    ap->ndbs = ap->nrecs = ap->bytes = ap->npurges = 0;
     return st;
 }

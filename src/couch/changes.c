@@ -259,8 +259,15 @@ static enum status passes(struct changes *c, const struct seqrow *row, bool *pas
     *pass = true;
     if (c->opts.filter == NULL)
         return ST_OK;
-    if (load)
-        TRY(changes_cursor_body(c->cursor, row, c->arena, &body, e));
+    if (load) {
+        enum status st = changes_cursor_body(c->cursor, row, c->arena, &body, e);
+
+        if (st == ST_NOT_FOUND) { /* purged since the snapshot, and its segment is gone */
+            *pass = false;
+            return ST_OK;
+        }
+        TRY(st);
+    }
     *pass = c->opts.filter(c->opts.filter_arg, row, load ? &body : NULL);
     return ST_OK;
 }
@@ -287,6 +294,22 @@ static void reach_end(struct changes *c)
     c->at_end = true;
 }
 
+/* A row whose document was purged since the snapshot, and whose body is gone, is left out. */
+static enum status try_row(struct changes *c, uint64_t seq, const struct seqrow *row,
+                           struct buf *out, bool *got, struct err *e)
+{
+    size_t before = out->n;
+    uint64_t rows = c->rows;
+    enum status st = write_row(c, seq, row, out, e);
+
+    if (st != ST_NOT_FOUND)
+        return st;
+    out->n = before;
+    c->rows = rows;
+    *got = false;
+    return ST_OK;
+}
+
 enum status changes_next(struct changes *c, struct buf *out, bool *got, struct err *e)
 {
     struct seqrow row;
@@ -305,7 +328,7 @@ enum status changes_next(struct changes *c, struct buf *out, bool *got, struct e
         }
         TRY(passes(c, &row, got, e));
         if (*got)
-            TRY(write_row(c, seq, &row, out, e));
+            TRY(try_row(c, seq, &row, out, got, e));
         c->last = seq;
         c->scanned++;
     }
@@ -345,11 +368,11 @@ uint64_t changes_pending(const struct changes *c)
     }
     if (c->last >= k.update_seq || c->at_end)
         return 0;
-    /* Every sequence is still a row, or every row was seen from the first on: exact without a
-     * scan. */
+    /* Every sequence is still a row, or every row was seen from the first on (and none was
+     * purged): exact without a scan. */
     if (total == k.update_seq)
         return k.update_seq - c->last;
-    if (c->opts.since == 0 && c->scanned <= total)
+    if (c->opts.since == 0 && k.purge_seq == 0 && c->scanned <= total)
         return total - c->scanned;
     uint64_t bound = k.update_seq - c->last;
     return count_rows(c->db, c->last, UINT64_MAX, bound < total ? bound : total);

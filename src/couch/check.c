@@ -4,8 +4,9 @@
  * nothing else changes), then verified and closed. Checked: every segment, group and record
  * (log_check); every row belongs to a database and decodes; every tree is a forest with right leaf
  * flags; one changes row for each document, saying the same; counts and update_seq agree with the
- * rows; every leaf's body and attachments can be read and have their checksums; a row for each
- * blob that a document names, and no other (check_blobs.c).
+ * rows; the infos of purges have no gap up to purge_seq; every leaf's body and attachments can be
+ * read and have their checksums; a row for each blob that a document names, and no other
+ * (check_blobs.c).
  * Threads: the caller's only; nothing else writes meanwhile.
  */
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include "base/text.h"
 #include "couch/check_priv.h"
 #include "couch/local.h"
+#include "couch/purge.h"
 
 enum { PATH_BYTES = 4096, FINDING_BYTES = 512, SHOWN_ID = 100 };
 
@@ -43,6 +45,7 @@ struct tally {
     uint32_t dbnum;
     struct db_counts found, said;
     uint64_t seq_rows;
+    uint64_t purges, purge_seq, purge_at; /* infos; the last one's number and sequence */
 };
 
 /* ---- bodies ---- */
@@ -192,6 +195,26 @@ static void check_local(struct check *c, const struct tally *t, struct slice id,
         read_ptr(c, t, id, &p, "local body");
 }
 
+static void check_purge(struct check *c, struct tally *t, struct slice key, struct slice v)
+{
+    struct err e = {0};
+    struct purge_info p;
+    uint64_t n;
+
+    if (!key_purge_seq(key, t->dbnum, &n) || purge_info_decode(c->a, v, &p, &e) != ST_OK) {
+        finding(c, "%.*s: a purge info cannot be read: %s", shown(t->name), t->name.p, e.reason);
+        return;
+    }
+    if (p.seq > t->said.update_seq || p.seq <= t->purge_at ||
+        (t->purges != 0 && n != t->purge_seq + 1))
+        finding(c, "%.*s: purge %llu of sequence %llu follows purge %llu of %llu", shown(t->name),
+                t->name.p, (unsigned long long)n, (unsigned long long)p.seq,
+                (unsigned long long)t->purge_seq, (unsigned long long)t->purge_at);
+    t->purges++;
+    t->purge_seq = n;
+    t->purge_at = p.seq;
+}
+
 static void check_row(struct check *c, struct tally *t, struct slice key, struct slice v)
 {
     struct slice rest;
@@ -209,6 +232,8 @@ static void check_row(struct check *c, struct tally *t, struct slice key, struct
             finding(c, "%.*s: a changes row after update_seq", shown(t->name), t->name.p);
     } else if (key_db_rest(key, t->dbnum, KEY_LOCAL, &rest)) {
         check_local(c, t, rest, v);
+    } else if (key_db_rest(key, t->dbnum, KEY_PURGE, &rest)) {
+        check_purge(c, t, key, v);
     } else if (!key_db_rest(key, t->dbnum, KEY_META, &rest) || rest.n != 0) {
         finding(c, "%.*s: a row of an unknown kind", shown(t->name), t->name.p);
     }

@@ -23,6 +23,8 @@ size_t commit_op_bytes(const struct commit_op *op)
 
     if (op->kind == COMMIT_MOVE)
         n += op->move->bodies.n;
+    for (uint32_t i = 0; op->kind == COMMIT_PURGE && i < op->npath; i++)
+        n += op->path[i].id.n + 16;
     for (uint32_t i = 0; i < op->body.natts; i++)
         n += op->body.atts[i].data.n + op->body.atts[i].name.n + op->body.atts[i].type.n + 64;
     return n;

@@ -20,7 +20,8 @@ enum commit_kind {
     COMMIT_LOCAL,
     COMMIT_DB_CREATE,
     COMMIT_DB_DROP,
-    COMMIT_DB_PROPS, /* security and revs_limit; empty and 0: as they are */
+    COMMIT_DB_PROPS, /* security and the limits; empty and 0: as they are */
+    COMMIT_PURGE,    /* leaf revisions of a document go as if they had never been */
     COMMIT_MOVE      /* compaction's: what is there stays, and lies elsewhere */
 };
 
@@ -29,6 +30,7 @@ enum move_what {
     MOVE_SYNC,  /* nothing: when it is done, whatever was staged before it is applied */
     MOVE_DOC,   /* a document, if its row still is `row`; else ST_CONFLICT */
     MOVE_LOCAL, /* a _local document (op.deleted: that there is none), likewise */
+    MOVE_PURGE, /* the info of purge `purge_seq`, while it is kept; that op.docid is gone, if so */
     MOVE_DB,    /* op.db's catalogue row and counts */
     MOVE_DROP,  /* that database `dbnum`, named op.docid, was dropped */
     MOVE_NEXT,  /* the next database number */
@@ -42,6 +44,7 @@ struct commit_move {
     struct docinfo *info; /* row, with SEG_SELF pointers that count from the start of bodies */
     struct slice bodies;
     uint64_t local_n;
+    uint64_t purge_seq, seq, docnum; /* MOVE_PURGE: as the record in the segment has them */
 };
 
 struct commit_op {
@@ -52,20 +55,23 @@ struct commit_op {
     struct db *db;      /* referenced by the submitter; NULL for COMMIT_DB_CREATE */
     struct slice docid; /* also: the local id (without "_local/") or the database's name */
     /* COMMIT_DOC. path[0] is the new revision. new_edits: path[1], if npath is 2, the parent, which
-     * must be a leaf; npath 1: the document must not exist. !new_edits: path as in _revisions. */
+     * must be a leaf; npath 1: the document must not exist. !new_edits: path as in _revisions.
+     * COMMIT_PURGE: the revisions to take away, in any order; those that are no leaves stay. */
     const struct rev *path;
     uint32_t npath;
-    uint32_t revs_limit;      /* COMMIT_DB_PROPS */
-    struct slice security;    /* COMMIT_DB_PROPS */
-    struct doc_body body;     /* also: json of a _local document */
-    struct rev local_rev;     /* COMMIT_LOCAL: 0-N to write; deleted says remove */
-    struct commit_move *move; /* COMMIT_MOVE */
+    uint32_t revs_limit;         /* COMMIT_DB_PROPS */
+    uint32_t purged_infos_limit; /* COMMIT_DB_PROPS */
+    struct slice security;       /* COMMIT_DB_PROPS */
+    struct doc_body body;        /* also: json of a _local document */
+    struct rev local_rev;        /* COMMIT_LOCAL: 0-N to write; deleted says remove */
+    struct commit_move *move;    /* COMMIT_MOVE */
     /* results */
     enum status st; /* ST_CONFLICT, ST_EXISTS (create), ST_NOT_FOUND (db dropped), ... */
     struct err err;
     uint64_t seq;       /* 0: nothing was written (new_edits=false and already there) */
     bool aborted;       /* another of its atomic batch was refused: st is ST_CONFLICT */
     struct db *created; /* COMMIT_DB_CREATE: referenced */
+    bool *purged;       /* COMMIT_PURGE: the submitter's, npath of them: path[i] was taken away */
 };
 
 struct commit_batch {

@@ -131,20 +131,19 @@ static enum status change_tree(struct group *g, struct edit *ed)
     return ST_OK;
 }
 
-/* What the database's counts will be; the old state is that of `was`. */
-static void move_counts(struct db_counts *c, const struct docinfo *was, const struct slot *sl)
+void commit_count(struct db_counts *c, const struct docinfo *was, const struct revtree *t)
 {
-    const struct revtree *t = &sl->tree;
-
     if (was->seq != 0) {
         c->docs -= was->flags & DOCINFO_DELETED ? 0 : 1;
         c->deleted -= was->flags & DOCINFO_DELETED ? 1 : 0;
         c->external_bytes -= was->winner_ptr.len;
     }
-    c->docs += sl->deleted ? 0 : 1;
-    c->deleted += sl->deleted ? 1 : 0;
-    c->external_bytes += t->nodes[revtree_winner(t)].ptr.len;
     c->update_seq++;
+    if (t->n == 0)
+        return;
+    c->docs += revtree_is_deleted(t) ? 0 : 1;
+    c->deleted += revtree_is_deleted(t) ? 1 : 0;
+    c->external_bytes += t->nodes[revtree_winner(t)].ptr.len;
 }
 
 static void write_body(struct group *g, struct slot *sl, const struct edit *ed)
@@ -179,7 +178,7 @@ static void make_record(struct group *g, struct slot *sl, const struct edit *ed)
     sl->winner_is_new = rev_eq(&sl->tree.nodes[w].rev, &op->path[0]);
     sl->deleted = revtree_is_deleted(&sl->tree);
     group_touch(g, db);
-    move_counts(&db->staged, was, sl);
+    commit_count(&db->staged, was, &sl->tree);
     sl->rec = (struct doc_record){.docid = op->docid,
                                   .seq = db->staged.update_seq,
                                   .prev_seq = was->seq,
@@ -223,20 +222,19 @@ static bool fill_slot(struct group *g, struct slot *sl, const struct edit *ed)
     return false;
 }
 
-/* The document as LevelDB has it; an empty tree when it was never there. */
-static enum status load(struct group *g, struct slice key, struct edit *ed, struct err *e)
+enum status commit_load(struct group *g, struct db *db, struct slice key, struct slice *row,
+                        struct docinfo *d, struct err *e)
 {
-    struct docinfo *d = &ed->was;
-    enum status st = kv_get(g->s->kv, NULL, key, g->ap.arena, &ed->row, e);
+    enum status st = kv_get(g->s->kv, NULL, key, g->ap.arena, row, e);
 
     if (st == ST_OK) {
-        TRY(docinfo_decode(g->ap.arena, ed->row, d, e));
-        docinfo_hide_old(ed->op->db, d);
+        TRY(docinfo_decode(g->ap.arena, *row, d, e));
+        docinfo_hide_old(db, d);
         return ST_OK;
     }
     if (st != ST_NOT_FOUND)
         return st;
-    ed->row = SLICE_LIT("");
+    *row = SLICE_LIT("");
     *d = (struct docinfo){0};
     revtree_init(&d->tree, g->ap.arena);
     return ST_OK;
@@ -284,7 +282,7 @@ static enum staged check(struct group *g, const struct slot *before, struct slic
 {
     struct commit_op *op = ed->op;
 
-    if (before != NULL && before->op->kind == COMMIT_MOVE)
+    if (before != NULL && before->op->kind != COMMIT_DOC)
         return STAGED_LATER;
     if (before != NULL) {
         /* "It is there already" is no answer before the group is durable: it may yet fail. */
@@ -293,7 +291,7 @@ static enum staged check(struct group *g, const struct slot *before, struct slic
         if (!load_from_group(g, before, ed))
             return STAGED_LATER;
     } else {
-        op->st = load(g, key, ed, &op->err);
+        op->st = commit_load(g, op->db, key, &ed->row, &ed->was, &op->err);
         if (op->st != ST_OK || !decide(&ed->was.tree, ed))
             return STAGED_NOTHING;
     }

@@ -79,7 +79,8 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
         return STAGED_LATER;
     if (g->n != 0 && !g->atomic && g->bodies.n + commit_op_bytes(op) > LIMIT_GROUP_BYTES)
         return STAGED_LATER;
-    if ((op->kind == COMMIT_DOC || op->kind == COMMIT_LOCAL) && !may_write(op))
+    if ((op->kind == COMMIT_DOC || op->kind == COMMIT_LOCAL || op->kind == COMMIT_PURGE) &&
+        !may_write(op))
         return STAGED_NOTHING;
     switch (op->kind) {
     case COMMIT_DOC:
@@ -92,6 +93,8 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
         return stage_drop(g, op);
     case COMMIT_DB_PROPS:
         return stage_props(g, op);
+    case COMMIT_PURGE:
+        return stage_purge(g, op);
     case COMMIT_MOVE:
         return stage_move(g, op);
     }
@@ -265,7 +268,7 @@ static void tell_observers(struct group *g)
     if (g->s->nobservers == 0)
         return;
     for (size_t i = 0; i < g->n; i++) {
-        if (g->slots[i].op->kind == COMMIT_DOC)
+        if (g->slots[i].op->kind == COMMIT_DOC || g->slots[i].op->kind == COMMIT_PURGE)
             doc_event(&g->events[n++], &g->slots[i]);
         else if (g->slots[i].op->kind == COMMIT_DB_DROP)
             g->events[n++] = (struct commit_event){.db = g->slots[i].op->db, .dropped = true};
@@ -279,6 +282,7 @@ static void publish_slot(struct group *g, struct slot *sl, struct db_waiter **wo
     switch (sl->op->kind) {
     case COMMIT_DOC:
     case COMMIT_LOCAL:
+    case COMMIT_PURGE:
         break;
     case COMMIT_MOVE:
         if (sl->op->move->what == MOVE_DROP)

@@ -94,6 +94,7 @@ enum staged stage_create(struct group *g, struct commit_op *op)
         .dbnum = s->next_dbnum,
         .created_us = time_wall_us(),
         .revs_limit = op->revs_limit != 0 ? op->revs_limit : LIMIT_REVS_DEFAULT,
+        .purged_infos_limit = LIMIT_PURGED_INFOS_DEFAULT,
         .security = op->security.n != 0 ? op->security : slice_str(default_security),
     };
     random_bytes(sl->row.uuid, sizeof(sl->row.uuid));
@@ -126,6 +127,8 @@ enum staged stage_props(struct group *g, struct commit_op *op)
         .revs_limit = op->revs_limit != 0 ? op->revs_limit : db_revs_limit(db),
         .security = op->security.n != 0 ? op->security : db_security(db, g->ap.arena),
         .compact_seq = op->compact ? db->staged.update_seq : atomic_load(&db->compact_seq),
+        .purged_infos_limit =
+            op->purged_infos_limit != 0 ? op->purged_infos_limit : db_purged_infos_limit(db),
     };
     memcpy(sl->row.uuid, db->uuid, sizeof(sl->row.uuid));
     return stage_meta(g, op, DBMETA_PROPS, db_name(db), db->num);
@@ -133,7 +136,7 @@ enum staged stage_props(struct group *g, struct commit_op *op)
 
 void publish_create(struct group *g, struct slot *sl, struct db_waiter **woken)
 {
-    static const struct db_counts none;
+    static const struct db_counts none = {.purge_first = 1};
     struct store *s = g->s;
     struct db *db = db_new(s, sl->op->docid, &sl->row, &none);
 

@@ -119,7 +119,8 @@ static void db_row(struct group *g, struct db *db, struct buf *out)
                           .created_us = db->created_us,
                           .revs_limit = db_revs_limit(db),
                           .security = db_security(db, g->ap.arena),
-                          .compact_seq = atomic_load(&db->compact_seq)};
+                          .compact_seq = atomic_load(&db->compact_seq),
+                          .purged_infos_limit = db_purged_infos_limit(db)};
 
     memcpy(row.uuid, db->uuid, sizeof(row.uuid));
     cat_row_encode(&row, out);
@@ -186,6 +187,8 @@ enum staged stage_move(struct group *g, struct commit_op *op)
     case MOVE_DROP:
     case MOVE_NEXT:
         return move_meta(g, op);
+    case MOVE_PURGE:
+        return stage_purge_move(g, op);
     case MOVE_GONE:
         return move_gone(g, op);
     }

@@ -57,7 +57,15 @@ enum staged stage_local(struct group *g, struct commit_op *op); /* commit_meta.c
 enum staged stage_create(struct group *g, struct commit_op *op);
 enum staged stage_drop(struct group *g, struct commit_op *op);
 enum staged stage_props(struct group *g, struct commit_op *op);
-enum staged stage_move(struct group *g, struct commit_op *op); /* commit_move.c */
+enum staged stage_move(struct group *g, struct commit_op *op);  /* commit_move.c */
+enum staged stage_purge(struct group *g, struct commit_op *op); /* commit_purge.c */
+enum staged stage_purge_move(struct group *g, struct commit_op *op);
+/* The document as LevelDB has it; an empty tree and seq 0 when it is not there. */
+/* NOLINTNEXTLINE(readability-function-size): one value and where it goes */
+enum status commit_load(struct group *g, struct db *db, struct slice key, struct slice *row,
+                        struct docinfo *d, struct err *e) MUST_CHECK;
+/* What the counts will be when the document `was` has the tree t (empty: it is gone). */
+void commit_count(struct db_counts *c, const struct docinfo *was, const struct revtree *t);
 /* The newest slot of this document in the group, or NULL; and the place to note one at. */
 struct slot *group_find(struct group *g, struct slice key, uint64_t h, size_t *place);
 /* Attachments that the operation carries over and that lie in a segment which compaction takes

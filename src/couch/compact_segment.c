@@ -381,6 +381,7 @@ static enum status see(void *arg, const struct log_record *rec, struct err *e)
     case LOG_GONE: /* a newer one is written before the segment goes */
         return ST_OK;
     case LOG_PURGE:
+        return compact_see_purge(w, rec, e);
     case LOG_NODE:
         break;
     }

@@ -10,6 +10,7 @@
  */
 #include "base/alloc.h"
 #include "base/text.h"
+#include "couch/purge.h"
 #include "couch/store_priv.h"
 
 /* ---- names ---- */
@@ -65,6 +66,7 @@ struct db *db_new(struct store *s, struct slice name, const struct cat_row *row,
     atomic_init(&db->update_seq, counts->update_seq);
     atomic_init(&db->revs_limit, row->revs_limit);
     atomic_init(&db->compact_seq, row->compact_seq);
+    atomic_init(&db->purged_infos_limit, row->purged_infos_limit);
     db->security = mem_dup(row->security.p, row->security.n);
     db->security_n = row->security.n;
     db->name_n = name.n;
@@ -180,6 +182,7 @@ static enum status load_one(void *arg, struct slice name, struct slice v, struct
     TRY(cat_row_decode(v, &row, e));
     TRY(kv_get(l->s->kv, NULL, key_db(l->a, row.dbnum, KEY_META, SLICE_LIT("")), l->a, &meta, e));
     TRY(meta_row_decode(meta, &counts, &sizes, e));
+    TRY(purge_range(l->s->kv, row.dbnum, &counts.purge_first, &counts.purge_seq, e));
     accounts_db_set(l->s->accounts, row.dbnum, &sizes);
     db = db_new(l->s, name, &row, &counts);
     atomic_fetch_add(&l->s->external_bytes, counts.external_bytes);
@@ -248,6 +251,11 @@ void db_get_counts(struct db *db, struct db_counts *out)
 uint32_t db_revs_limit(const struct db *db)
 {
     return atomic_load(&db->revs_limit);
+}
+
+uint32_t db_purged_infos_limit(const struct db *db)
+{
+    return atomic_load(&db->purged_infos_limit);
 }
 
 struct slice db_security(struct db *db, struct arena *a)
@@ -363,6 +371,7 @@ void db_set_props(struct db *db, const struct cat_row *row)
     }
     atomic_store(&db->revs_limit, row->revs_limit);
     atomic_store(&db->compact_seq, row->compact_seq);
+    atomic_store(&db->purged_infos_limit, row->purged_infos_limit);
     mem_free(old);
 }
 

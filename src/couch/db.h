@@ -27,9 +27,12 @@ bool db_dropped(const struct db *db);
 uint64_t db_update_seq(const struct db *db); /* of what is readable */
 struct db_counts {
     uint64_t docs, deleted, external_bytes, update_seq;
+    /* Of purges so far, and the first whose info is kept (purge_seq + 1: none). */
+    uint64_t purge_seq, purge_first;
 };
 void db_get_counts(struct db *db, struct db_counts *out);
 uint32_t db_revs_limit(const struct db *db);
+uint32_t db_purged_infos_limit(const struct db *db);
 struct slice db_security(struct db *db, struct arena *a); /* JSON text */
 struct db_disk {
     uint64_t file;     /* its part of the files: of log and index, by its part of the live bytes */

@@ -107,6 +107,24 @@ struct slice key_seq(struct arena *a, uint32_t dbnum, uint64_t seq)
     return slice_of(p, DB_PREFIX + 8);
 }
 
+struct slice key_purge(struct arena *a, uint32_t dbnum, uint64_t purge_seq)
+{
+    char *p = db_key(a, dbnum, KEY_PURGE, 8);
+
+    put_be64(p + DB_PREFIX, purge_seq);
+    return slice_of(p, DB_PREFIX + 8);
+}
+
+bool key_purge_seq(struct slice key, uint32_t dbnum, uint64_t *purge_seq)
+{
+    struct slice rest;
+
+    if (!key_db_rest(key, dbnum, KEY_PURGE, &rest) || rest.n != 8)
+        return false;
+    *purge_seq = get_be64(rest.p);
+    return true;
+}
+
 struct slice key_db_end(struct arena *a, uint32_t dbnum, enum key_db_class c)
 {
     return slice_of(db_key(a, dbnum, (char)(c + 1), 0), DB_PREFIX);

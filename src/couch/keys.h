@@ -14,6 +14,7 @@
  *   10 dbnum(4) 'i' docid        doc-info (docinfo.h)
  *   10 dbnum(4) 's' seq(8)       changes row (docinfo.h)
  *   10 dbnum(4) 'l' localid      _local document
+ *   10 dbnum(4) 'p' purge_seq(8) what was purged (purge.h)
  */
 #ifndef COUCH_KEYS_H
 #define COUCH_KEYS_H
@@ -22,7 +23,13 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum key_db_class { KEY_META = 'm', KEY_INFO = 'i', KEY_SEQ = 's', KEY_LOCAL = 'l' };
+enum key_db_class {
+    KEY_META = 'm',
+    KEY_INFO = 'i',
+    KEY_SEQ = 's',
+    KEY_LOCAL = 'l',
+    KEY_PURGE = 'p'
+};
 
 struct slice key_store(struct arena *a, char what);
 struct slice key_catalog(struct arena *a, struct slice name);
@@ -33,6 +40,9 @@ struct slice key_blob(struct arena *a, uint64_t id, uint32_t dbnum, struct slice
 bool key_blob_parts(struct slice key, uint64_t *id, uint32_t *dbnum, struct slice *docid);
 struct slice key_db(struct arena *a, uint32_t dbnum, enum key_db_class c, struct slice rest);
 struct slice key_seq(struct arena *a, uint32_t dbnum, uint64_t seq);
+struct slice key_purge(struct arena *a, uint32_t dbnum, uint64_t purge_seq);
+/* The number in a 'p' key of that database; false: another key. */
+bool key_purge_seq(struct slice key, uint32_t dbnum, uint64_t *purge_seq);
 /* The first key after every key of this class of this database. */
 struct slice key_db_end(struct arena *a, uint32_t dbnum, enum key_db_class c);
 /* What follows dbnum and class, when key is of that database and class. */

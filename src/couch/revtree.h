@@ -53,6 +53,9 @@ bool revtree_merge(struct revtree *t, const struct rev *revs, uint32_t n, bool d
 /* Keeps at most limit nodes on each leaf's path (C.5). Returns true when something changed:
  * nodes went away, or a node lost a parent that stays for another leaf. Indexes change. */
 bool revtree_stem(struct revtree *t, uint32_t limit);
+/* Takes away the leaves for which gone is set, and with each what only it kept: its ancestors up to
+ * the next fork. What was no leaf never becomes one. Indexes change. */
+void revtree_remove_leaves(struct revtree *t, const bool *gone);
 /* ---- bytes (docs/format.md "Revision tree") ---- */
 void revtree_encode(const struct revtree *t, struct buf *out);
 /* Reads one tree, checks every bound; ST_CORRUPT. Ids are borrowed from the input. */

@@ -186,3 +186,29 @@ bool revtree_stem(struct revtree *t, uint32_t limit)
     mem_free(rank);
     return changed;
 }
+
+/* ---- purge ---- */
+
+void revtree_remove_leaves(struct revtree *t, const bool *gone)
+{
+    int32_t *to = mem_array(t->n + 1, sizeof *to); /* -1: goes away */
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < t->n; i++)
+        to[i] = t->nodes[i].leaf && !gone[i] ? 0 : -1;
+    for (uint32_t i = t->n; i-- > 0;)
+        if (to[i] == 0 && t->nodes[i].parent >= 0)
+            to[t->nodes[i].parent] = 0;
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct revnode x = t->nodes[i];
+
+        if (to[i] < 0)
+            continue;
+        if (x.parent >= 0)
+            x.parent = to[x.parent];
+        to[i] = (int32_t)n;
+        t->nodes[n++] = x;
+    }
+    t->n = n;
+    mem_free(to);
+}

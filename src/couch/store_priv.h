@@ -30,6 +30,7 @@ struct cat_row {
     struct slice security; /* JSON */
     /* Of documents with seq <= it only leaves have bodies: the update_seq at the last _compact. */
     uint64_t compact_seq;
+    uint32_t purged_infos_limit;
 };
 void cat_row_encode(const struct cat_row *c, struct buf *out);
 enum status cat_row_decode(struct slice v, struct cat_row *out,
@@ -70,6 +71,10 @@ struct apply_db {
     uint32_t dbnum;
     struct db_counts counts;
 };
+struct apply_purge {
+    uint32_t dbnum;
+    uint64_t purge_seq;
+};
 struct applier {
     struct kv *kv;
     struct kv_batch *batch;
@@ -80,9 +85,11 @@ struct applier {
     uint64_t lsn; /* of the last record in the batch; 0: none */
     size_t nrecs, bytes;
     struct accounts *accounts;
-    struct blobs *blobs;       /* NULL: recovery; the sweep finds what nobody needs any more */
-    struct blob_drops dropped; /* by this batch */
-    struct map *fresh;         /* rows of documents that the batch puts; NULL: none yet */
+    struct blobs *blobs;        /* NULL: recovery; the sweep finds what nobody needs any more */
+    struct blob_drops dropped;  /* by this batch */
+    struct map *fresh;          /* rows of documents that the batch puts; NULL: none yet */
+    struct apply_purge *purges; /* infos that the batch puts */
+    size_t npurges, purges_cap;
 };
 void applier_init(struct applier *ap, struct kv *kv, struct accounts *accounts);
 void applier_fini(struct applier *ap);
@@ -107,6 +114,7 @@ struct db {
     _Atomic uint64_t update_seq; /* a copy of published.update_seq that needs no lock */
     atomic_uint revs_limit;
     _Atomic uint64_t compact_seq; /* cat_row */
+    atomic_uint purged_infos_limit;
     atomic_bool dropped, compacting;
 
     struct mutex mu; /* RANK_DB */

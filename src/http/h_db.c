@@ -20,8 +20,10 @@ struct json *db_info_json(struct arena *a, struct db *db)
     buf_init(&seq, 64);
     seq_write(&seq, db, c.update_seq);
     json_put_str(a, o, "db_name", db_name(db));
-    json_put_str(a, o, "purge_seq", SLICE_LIT("0"));
     json_put_str(a, o, "update_seq", arena_dup(a, buf_slice(&seq)));
+    buf_clear(&seq);
+    seq_write(&seq, db, c.purge_seq);
+    json_put_str(a, o, "purge_seq", arena_dup(a, buf_slice(&seq)));
     buf_free(&seq);
     db_get_disk(db, &disk);
     json_put_i64(a, sizes, "file", (int64_t)disk.file);
@@ -150,18 +152,15 @@ enum status h_db_compact(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
-/* ---- security and revs_limit: one record holds both, the committer fills in what stays ---- */
+/* ---- security and limits: one record holds all, the committer fills in what stays ---- */
 
-static enum status change_props(struct request *rq, struct db *db, struct slice security,
-                                uint32_t revs_limit)
+enum status rq_change_props(struct request *rq, const struct commit_op *what)
 {
-    struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+    struct commit_op *op = arena_alloc(rq->arena, sizeof(*op));
 
+    *op = *what;
     op->kind = COMMIT_DB_PROPS;
-    op->db = db;
-    op->docid = db_name(db);
-    op->security = security;
-    op->revs_limit = revs_limit;
+    op->docid = db_name(op->db);
     rq_commit(rq, op, 1, simple_done);
     return ST_OK;
 }
@@ -225,7 +224,7 @@ enum status h_db_security_put(struct request *rq, struct reply *rp)
     json_write(&text, sec);
     s = arena_dup(rq->arena, buf_slice(&text));
     buf_free(&text);
-    return change_props(rq, db, s, 0);
+    return rq_change_props(rq, &(struct commit_op){.db = db, .security = s});
 }
 
 enum status h_db_revs_limit_get(struct request *rq, struct reply *rp)
@@ -250,5 +249,5 @@ enum status h_db_revs_limit_put(struct request *rq, struct reply *rp)
     if (!json_int(v, &n) || n < 1 || n > LIMIT_REVS_PATH)
         return err_set(&rq->err, ST_BAD_REQUEST, "revs_limit must be an integer from 1 to %d",
                        LIMIT_REVS_PATH);
-    return change_props(rq, db, slice_of(NULL, 0), (uint32_t)n);
+    return rq_change_props(rq, &(struct commit_op){.db = db, .revs_limit = (uint32_t)n});
 }

@@ -88,8 +88,12 @@ static enum status load_moved(struct scan *s, struct found *f, bool *gone, struc
     struct docinfo_head *head = arena_alloc(s->row, sizeof(*head));
     struct doc_again again;
     const struct revnode *n;
+    enum status st = doc_load_again(s->db, f->id, &f->head->winner, false, s->row, &again, e);
 
-    TRY(doc_load_again(s->db, f->id, &f->head->winner, false, s->row, &again, e));
+    *gone = st == ST_NOT_FOUND; /* purged */
+    if (*gone)
+        return ST_OK;
+    TRY(st);
     n = &again.info.tree.nodes[again.node];
     *head = (struct docinfo_head){.seq = again.info.seq,
                                   .docnum = again.info.docnum,

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "couch/purge.h"
 #include "vector/extract.h"
 #include "vector/vecdb_priv.h"
 
@@ -219,10 +220,59 @@ static enum status pull_row(struct ventry *en, uint64_t seq, const struct seqrow
     struct doc_body body;
 
     if ((row->flags & DOCINFO_DELETED) == 0 && indexable(row->docid)) {
-        TRY(changes_cursor_body(en->pull, row, a, &body, e));
-        TRY(parse_body(body.json, a, &c.doc));
+        enum status st = changes_cursor_body(en->pull, row, a, &body, e);
+
+        if (st == ST_OK)
+            st = parse_body(body.json, a, &c.doc);
+        if (st != ST_NOT_FOUND) /* purged since */
+            TRY(st);
     }
     apply(en, &c, a, changed);
+    return ST_OK;
+}
+
+/* What was purged since has no row that says so; its info does. *known false: the infos of some
+ * purges since are no longer kept. The cursor is older than this look at the infos: what it shows
+ * of a document purged later goes by that purge's event, or by the next cursor. */
+static enum status forget_purged(struct vdb *d, struct ventry *en, bool *known, unsigned *changed,
+                                 struct err *e)
+{
+    struct purge_walk *w = purge_walk_new(store_kv(db_store(d->db)), d->num, 0);
+    struct purge_info info;
+    enum status st;
+    bool got, first = true;
+    uint64_t n;
+
+    *known = true;
+    while ((st = purge_walk_next(w, &n, &info, &got, e)) == ST_OK && got && *known) {
+        struct vdoc_rows none = {.docnum = info.docnum, .id = info.docid};
+
+        *known = !first || n == 1 || info.seq <= en->fed + 1;
+        first = false;
+        if (*known && info.seq > en->fed)
+            *changed += vindex_apply(en->ix, en->fed, &none);
+    }
+    purge_walk_free(w);
+    return st;
+}
+
+/* A cursor on what the entry has not seen, purges included. */
+static enum status begin_rows(struct vdb *d, struct ventry *en, unsigned *changed, struct err *e)
+{
+    bool known = true;
+
+    en->pull_seq = db_update_seq(d->db);
+    en->pull = changes_cursor_new(d->db, en->fed, false);
+    if (en->fed != 0)
+        TRY(forget_purged(d, en, &known, changed, e));
+    if (known)
+        return ST_OK;
+    log_warn("vector index %s: more was purged than is remembered: it is made again", en->dir);
+    vindex_clear(en->ix);
+    en->fed = 0;
+    changes_cursor_free(en->pull);
+    en->pull_seq = db_update_seq(d->db);
+    en->pull = changes_cursor_new(d->db, 0, false);
     return ST_OK;
 }
 
@@ -266,12 +316,10 @@ static enum status feed_rows(struct vdb *d, struct ventry *en, bool *more, struc
     bool end = false;
     enum status st;
 
-    if (en->pull == NULL) {
-        en->pull_seq = db_update_seq(d->db);
-        en->pull = changes_cursor_new(d->db, en->fed, false);
-    }
     vindex_begin(en->ix);
-    st = pull_rows(en, a, &end, &changed, e);
+    st = en->pull == NULL ? begin_rows(d, en, &changed, e) : ST_OK;
+    if (st == ST_OK)
+        st = pull_rows(en, a, &end, &changed, e);
     if (end && en->fed < en->pull_seq)
         en->fed = en->pull_seq;
     vindex_publish(en->ix, en->fed);

@@ -346,6 +346,28 @@ bool vindex_apply(struct vindex *ix, uint64_t seq, const struct vdoc_rows *d)
     return changed;
 }
 
+/* Rows die rather than parts go: the builder may be at work on them. */
+void vindex_clear(struct vindex *ix)
+{
+    vindex_freeze(ix);
+    for (uint32_t i = 0; i < ix->nparts; i++) {
+        struct dpart *dp = &ix->part[i];
+        uint32_t n = dp->p.seg != NULL ? dp->p.seg->rows.n : vmem_rows(dp->p.mem);
+
+        dp->freeze_seq = 0;
+        for (uint32_t j = 0; j < n; j++)
+            (void)vbits_set(vindex_own_dead(dp), j);
+    }
+    mutex_lock(&ix->mu);
+    map_each(ix->skips, free_skip, NULL);
+    map_free(ix->skips);
+    ix->skips = map_new();
+    ix->skips_over = 0;
+    ix->applied = ix->indexed_seq = 0;
+    mutex_unlock(&ix->mu);
+    ix->changed = true;
+}
+
 /* ---- skipped documents, numbers ---- */
 
 void vindex_skip(struct vindex *ix, const struct vdoc_rows *d, const char *reason)

@@ -41,6 +41,8 @@ void vindex_end(struct vindex *ix);
  * True: the index changed. */
 bool vindex_apply(struct vindex *ix, uint64_t seq, const struct vdoc_rows *d);
 void vindex_publish(struct vindex *ix, uint64_t seq);
+/* Nothing is in the index and it reflects sequence 0: it is to be fed from the first row on. */
+void vindex_clear(struct vindex *ix);
 void vindex_freeze(struct vindex *ix); /* the memtable is ready to become a segment; in the token */
 
 /* ---- documents that have the field but no usable vector ---- */
