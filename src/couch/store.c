@@ -35,6 +35,7 @@ static struct store *store_new(const struct store_options *opt)
     s->accounts = accounts_new();
     s->updates = updates_new();
     s->blobs = blobs_new();
+    atomic_init(&s->max_doc, LIMIT_DOC_BYTES);
     mutex_init(&s->catalog_mu, RANK_CATALOG);
     mutex_init(&s->queue_mu, RANK_COMMIT);
     mutex_init(&s->maint_mu, RANK_LEAF);
@@ -189,6 +190,16 @@ void store_observe(struct store *s, commit_observer_fn fn, void *arg)
 {
     ASSERT(s->nobservers < STORE_OBSERVERS_MAX);
     s->observers[s->nobservers++] = (struct store_observer){fn, arg};
+}
+
+void store_set_max_doc(struct store *s, uint32_t bytes)
+{
+    atomic_store(&s->max_doc, bytes);
+}
+
+uint32_t store_max_doc(struct store *s)
+{
+    return atomic_load(&s->max_doc);
 }
 
 void store_set_validator(struct store *s, doc_validator_fn fn, void *arg)

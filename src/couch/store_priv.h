@@ -235,6 +235,7 @@ struct store {
     size_t nobservers;
     doc_validator_fn validate; /* NULL: none */
     void *validate_arg;
+    _Atomic uint32_t max_doc;
 
     /* Statistics and progress: each is one number that stands for itself. */
     _Atomic uint64_t applied_lsn, log_bytes, tail_seg, external_bytes;
