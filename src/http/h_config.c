@@ -1,6 +1,6 @@
-/* http/h_config.c: the configuration over HTTP (couchdb-surface A.2). What can be seen is what can be
- * changed (http/settings.h) and a few fixed bounds and names; no secret, no path. A change may hash a
- * password and writes a file, so it runs where logins do. Runs on workers. */
+/* http/h_config.c: the configuration over HTTP (couchdb-surface A.2). What can be seen is what can
+ * be changed (http/settings.h) and a few fixed bounds and names; no secret, no path. A change may
+ * hash a password and writes a file, so it runs where logins do. Runs on workers. */
 #include "base/limits.h"
 #include "http/handlers.h"
 #include "http/settings.h"

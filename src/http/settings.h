@@ -15,9 +15,9 @@ struct settings_ops {
     void *arg;
     /* section -> key -> text of what may be seen. */
     struct json *(*read)(void *arg, struct arena *a);
-    /* Effective when it returns, and durable with `persist`. *old: what it was, empty when it was not
-     * set. ST_FORBIDDEN: not in the list; ST_BAD_REQUEST: the value makes no sense. May take 100 ms,
-     * and writes a file. */
+    /* Effective when it returns, and durable with `persist`. *old: what it was, empty when it was
+     * not set. ST_FORBIDDEN: not in the list; ST_BAD_REQUEST: the value makes no sense. May take
+     * 100 ms, and writes a file. */
     enum status (*change)(void *arg, const struct setting *s, struct arena *a, struct slice *old,
                           struct err *e);
     /* Reads the file again. */
