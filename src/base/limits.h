@@ -29,7 +29,8 @@
 #define LIMIT_KEYS               10000        /* 400: keys of _all_docs, _bulk_get, ... */
 #define LIMIT_BULK_DOCS          10000        /* 413 */
 #define LIMIT_CHANGES_TIMEOUT_MS 60000
-#define LIMIT_DRAIN_BYTES        (256u << 20) /* read and dropped, so that a 413 can be read */
+#define LIMIT_UPLOAD_BYTES       (4ull << 30) /* 413: a body that is not collected in memory */
+#define LIMIT_DRAIN_BYTES        (1u << 30)   /* read and dropped, so that a 413 can be read */
 #define LIMIT_HEAD_US            10000000     /* from the first byte to the end of the headers */
 #define LIMIT_IDLE_US            120000000    /* a connection without a request */
 #define LIMIT_BODY_GRACE_US      10000000     /* after it a body must have come at ... */
@@ -43,7 +44,6 @@
 
 /* Documents (couch/) */
 #define LIMIT_DOC_BYTES          8000000      /* 413 document_too_large */
-#define LIMIT_DOC_BYTES_MAX      60000000     /* to which an admin may raise it */
 #define LIMIT_DOCID_BYTES        4096         /* 400 illegal_docid */
 #define LIMIT_DBNAME_BYTES       238          /* 400 database_name_too_long */
 #define LIMIT_REV_BYTES          256          /* 400: text of a non-hex revision hash */
@@ -103,7 +103,8 @@
 #define LIMIT_READ_AHEAD_MIN (4u << 10)   /* its size while reads look random */
 #define LIMIT_PENDING_SCAN   20000        /* keys counted for pending; then an estimate */
 #define LIMIT_OFFSET_SCAN    20000        /* rows counted for offset; then null */
-#define LIMIT_INFLATED_BYTES (256u << 20) /* 400: a gzip attachment that grows beyond */
+#define LIMIT_INFLATED_BYTES (256u << 20) /* 413: a gzip attachment inflated in memory */
+#define LIMIT_ATT_INFLATED   (4ull << 30) /* a gzip attachment that grows beyond is plain bytes */
 
 /* Revisions (couch/rev*.c, revtree*.c) */
 #define LIMIT_REV_INT_DIGITS 1000 /* longer integers are hashed as text */
@@ -116,8 +117,9 @@
 #define LIMIT_REGEX_DEPTH     100000u
 #define LIMIT_REGEX_HEAP_KIB  8192u /* a worker that matched keeps this much */
 
-/* Multipart (http/multipart.c) */
+/* Multipart (base/multipart.c) */
 #define LIMIT_BOUNDARY_BYTES       70                      /* 400 */
+#define LIMIT_BOUNDARY_BLANKS      256                     /* after it; more: it is none */
 #define LIMIT_MULTIPART_PARTS      (LIMIT_ATTACHMENTS + 1) /* 413: and the document */
 #define LIMIT_MULTIPART_HEAD_BYTES 16384                   /* 413: headers of one part */
 /* Lists in one request (http/h_queries.c) */
@@ -125,11 +127,6 @@
 #define LIMIT_DBS_INFO 100 /* 400: keys of POST _dbs_info */
 /* _db_updates remembers as many dropped databases (couch/updates.c) */
 #define LIMIT_GONE_DATABASES 10000
-
-/* Options over HTTP (app/settings.c) */
-#define LIMIT_SETTINGS           256 /* 413 */
-#define LIMIT_SETTING_BYTES      8192
-#define LIMIT_SETTING_NAME_BYTES 128
 
 /* Identity (auth/) */
 #define LIMIT_AUTH_CACHE     10000 /* verified passwords, and as many failures, remembered */

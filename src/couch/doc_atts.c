@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "couch/doc_priv.h"
 
-enum { GZIP_MAGIC_0 = 0x1f, GZIP_MAGIC_1 = 0x8b, NAME_IN_REASON = 100 };
+enum { NAME_IN_REASON = 100 };
 
 /* ---- checks ---- */
 
@@ -46,7 +46,7 @@ static enum status bad_data(struct slice name, struct err *e)
     return err_set(e, ST_BAD_REQUEST, "Invalid attachment data for %.*s", (int)n.n, n.p);
 }
 
-static enum status too_large(struct slice name, struct err *e)
+enum status doc_att_too_large(struct slice name, struct err *e)
 {
     struct slice n = doc_clip(name, NAME_IN_REASON);
 
@@ -64,41 +64,33 @@ int doc_atts_find(const struct doc_body *b, struct slice name)
 /* ---- one attachment ---- */
 
 /* Digest and lengths of bytes that are to be stored. gzip: the client says they are compressed; if
- * they are not, they are stored as what they are (strict: refused). */
-static enum status set_data(struct att *t, struct slice data, bool gzip, bool strict, struct err *e)
+ * they are not, they are stored as what they are. */
+static enum status set_data(struct att *t, struct slice data, bool gzip, struct err *e)
 {
     static const char none[1];
 
     if (data.n > LIMIT_ATT_BYTES)
-        return too_large(t->name, e);
+        return doc_att_too_large(t->name, e);
     t->data = slice_of(data.p != NULL ? data.p : none, data.n);
     t->stored_len = t->len = data.n;
     t->encoding = ATT_IDENTITY;
     md5(t->data.p, t->data.n, t->md5);
-    if (!gzip)
-        return ST_OK;
-    bool magic = data.n > 2 && (unsigned char)t->data.p[0] == GZIP_MAGIC_0 &&
-                 (unsigned char)t->data.p[1] == GZIP_MAGIC_1;
-    if (magic && gzip_length(data, LIMIT_INFLATED_BYTES, &t->len)) {
+    if (gzip && gzip_length(data, LIMIT_ATT_INFLATED, &t->len))
         t->encoding = ATT_GZIP;
-        return ST_OK;
-    }
-    t->len = data.n;
-    return strict ? bad_data(t->name, e) : ST_OK;
+    else
+        t->len = data.n;
+    return ST_OK;
 }
 
-/* Bytes from memory, or a blob: of that, who wrote it says what it holds. */
-static enum status set_part(struct att *t, const struct att *part, bool gzip, bool strict,
-                            struct err *e)
+/* What an att_upload made of bytes that came by themselves, or another document's entry. */
+static void set_stored(struct att *t, const struct att *from)
 {
-    if (part->data.p != NULL || !seg_is_blob(part->ptr.seg))
-        return set_data(t, part->data, gzip, strict, e);
-    t->ptr = part->ptr;
-    t->stored_len = part->stored_len;
-    t->len = part->len;
-    t->encoding = part->encoding;
-    memcpy(t->md5, part->md5, sizeof t->md5);
-    return ST_OK;
+    memcpy(t->md5, from->md5, sizeof t->md5);
+    t->len = from->len;
+    t->stored_len = from->stored_len;
+    t->encoding = from->encoding;
+    t->ptr = from->ptr;
+    t->data = from->data;
 }
 
 /* MIME tools break base64 into lines; CouchDB takes them. */
@@ -124,12 +116,12 @@ static enum status set_inline(const struct att_source *src, const struct json *v
     if (!json_is(data, JSON_STRING))
         return bad_data(t->name, e);
     if (data->text.n / 4 * 3 > LIMIT_ATT_BYTES + 3)
-        return too_large(t->name, e);
+        return doc_att_too_large(t->name, e);
     char *out = arena_alloc(src->arena, data->text.n / 4 * 3 + 3);
     if (!base64_decode(data->text, out, &n) &&
         !base64_decode(without_blanks(src->arena, data->text), out, &n))
         return bad_data(t->name, e);
-    return set_data(t, slice_of(out, n), gzip, false, e);
+    return set_data(t, slice_of(out, n), gzip, e);
 }
 
 static enum status missing_stub(const struct att_source *src, struct slice name, struct err *e)
@@ -166,24 +158,22 @@ static enum status set_following(const struct att_source *src, const struct json
     bool gzip = json_is(encoding, JSON_STRING) && slice_eq(encoding->text, SLICE_LIT("gzip"));
     const struct json *length = json_get(v, gzip ? "encoded_length" : "length");
     struct slice want = SLICE_LIT("md5-");
-    const struct att *part;
+    const struct att *from;
     char said[sizeof t->md5 * 2];
     size_t n = 0;
-    uint64_t sent;
     int64_t len;
 
     if (src->follows == NULL)
         return err_set(e, ST_BAD_REQUEST, "Attachments that follow need a multipart request");
     if (*taken == src->nfollows)
         return err_set(e, ST_BAD_REQUEST, "attachment shorter than expected");
-    part = &src->follows[(*taken)++];
-    sent = part->data.p != NULL ? part->data.n : part->stored_len;
+    from = &src->follows[(*taken)++];
     if (length != NULL && (!json_int(length, &len) || len < 0))
         return bad_data(t->name, e);
-    if (length != NULL && sent != (uint64_t)len)
+    if (length != NULL && from->stored_len != (uint64_t)len)
         return err_set(e, ST_BAD_REQUEST, "attachment %s than expected",
-                       sent < (uint64_t)len ? "shorter" : "longer");
-    TRY(set_part(t, part, gzip, false, e));
+                       from->stored_len < (uint64_t)len ? "shorter" : "longer");
+    set_stored(t, from);
     if (!json_is(digest, JSON_STRING) || !slice_starts(digest->text, want) ||
         digest->text.n > want.n + base64_encoded_len(sizeof t->md5) ||
         !base64_decode(slice_of(digest->text.p + want.n, digest->text.n - want.n), said, &n) ||
@@ -308,7 +298,8 @@ enum status doc_atts_put(const struct att_source *src, const struct att *att, st
     if (t->type.n == 0)
         t->type = SLICE_LIT("application/octet-stream");
     TRY(type_check(t->name, t->type, e));
-    return set_part(t, att, att->encoding == ATT_GZIP, true, e);
+    set_stored(t, att);
+    return ST_OK;
 }
 
 enum status doc_atts_remove(const struct att_source *src, struct slice name, struct doc_body *out,

@@ -112,6 +112,8 @@ static enum status write_data(struct db *db, const struct att *t, bool encoded, 
     struct buf stored, plain;
     enum status st;
 
+    if (t->len > LIMIT_INFLATED_BYTES)
+        return doc_att_too_large(t->name, e);
     buf_init(&stored, LIMIT_RECORD_BYTES);
     buf_init(&plain, LIMIT_INFLATED_BYTES);
     st = doc_att_data(db, t, &stored, e);

@@ -44,6 +44,7 @@ enum status doc_atts_put(const struct att_source *src, const struct att *att, st
                          struct err *e) MUST_CHECK;
 enum status doc_atts_remove(const struct att_source *src, struct slice name, struct doc_body *out,
                             struct err *e) MUST_CHECK;
+enum status doc_att_too_large(struct slice name, struct err *e) MUST_CHECK;
 enum status doc_att_name_check(struct slice name, struct err *e) MUST_CHECK;
 int doc_atts_find(const struct doc_body *b, struct slice name); /* -1: no such name */
 

@@ -92,7 +92,7 @@ static enum status edit_parse(struct edit *w, bool local, struct err *e)
             TRY(doc_id_check(w->parts.id, e));
     }
     TRY(doc_id_check(w->id, e));
-    if (w->parts.json.n > store_max_doc(db_store(w->db))) {
+    if (w->parts.json.n > LIMIT_DOC_BYTES) {
         struct slice id = doc_clip(w->id, 256);
         return err_word(e, ST_TOO_LARGE, "document_too_large", "%.*s", (int)id.n, id.p);
     }
@@ -342,6 +342,16 @@ static enum status prepare_local(struct edit *w, struct err *e)
     }
     TRY(doc_local_exists(w->db, w->op->docid, w->a, &found, e));
     return found ? ST_OK : err_set(e, ST_NOT_FOUND, "missing");
+}
+
+enum status doc_edit_check(struct db *db, struct arena *a, const struct doc_edit *ed, struct err *e)
+{
+    struct edit w = {.db = db, .a = a, .in = ed, .id = ed->id, .parent = -1};
+
+    TRY(doc_id_check(w.id, e));
+    TRY(choose_rev(&w, e));
+    TRY(doc_lookup(db, NULL, w.id, a, &w.info, &w.exists, e));
+    return find_parent(&w, e);
 }
 
 /* WRITE PATH 4/8: validate, make the body's bytes and the revision id. */

@@ -22,14 +22,14 @@ struct doc_edit {
     bool new_edits;
     bool delete_it;         /* DELETE: the body is {} with _deleted */
     const struct json *doc; /* object; NULL only with delete_it or att */
-    /* Standalone attachment: put (att.name set, att.data or what att_writer_finish said) or delete
+    /* Standalone attachment: put (what att_upload_end filled, and name and type) or delete
      * (att_delete), other members and attachments carried over from the parent. */
     const struct att *att;
     bool att_delete;
-    /* A multipart request, or a copy: the bytes for the attachments that say "follows":true, in the
-     * order in which the document names them; as many as it names. NULL: no such request. Of each
-     * only data counts; or, when data.p is NULL, what att_writer_finish said (or the entry of
-     * another document: then they share the blob). Borrowed until the operation is done. */
+    /* A multipart request, or a copy: what att_upload_end filled for the attachments that say
+     * "follows":true, in the order in which the document names them; as many as it names. Or the
+     * entry of another document: then they share the blob; what lies in the log has to be in data.
+     * NULL: no such request. Borrowed until the operation is done. */
     const struct att *follows;
     uint32_t nfollows;
     const struct doc_user *user; /* NULL: the server itself */
@@ -41,15 +41,16 @@ typedef enum status (*doc_validator_fn)(void *arg, const struct commit_op *op,
 void store_set_validator(struct store *s, doc_validator_fn fn, void *arg);
 enum status store_validate(struct store *s, const struct commit_op *op, const struct doc_user *user,
                            struct err *e) MUST_CHECK; /* for doc_edit_prepare */
-/* The largest document, in bytes of JSON; LIMIT_DOC_BYTES when it is not set. While serving. */
-void store_set_max_doc(struct store *s, uint32_t bytes);
-uint32_t store_max_doc(struct store *s);
 /* Validates and fills op (kind COMMIT_DOC or COMMIT_LOCAL; arena memory; op->db borrowed). What is
  * wrong with the document itself (the 400s, 413) is returned; a conflict that can be seen already,
  * a missing stub, a deleted document to delete (404) as well. The caller decides which of them fail
  * one row and which the request: doc_error_is_row(). */
 enum status doc_edit_prepare(struct db *db, struct arena *a, const struct doc_edit *ed,
                              struct commit_op *op, struct err *e) MUST_CHECK;
+/* What doc_edit_prepare would say of id and revision of an interactive edit, before there is
+ * anything else of it: a large upload that would be in vain is refused early. */
+enum status doc_edit_check(struct db *db, struct arena *a, const struct doc_edit *ed,
+                           struct err *e) MUST_CHECK;
 /* For _bulk_docs: conflicts, missing documents and missing stubs concern one row. */
 bool doc_error_is_row(enum status st);
 /* id and rev text of a prepared operation, for the answer; local ids come with "_local/". */

@@ -1,10 +1,14 @@
-/* http/exchange.h: one request on its way through the server: what server.c (requests), send.c
- * (answers), runner.c (the worker side), feed.c (streams) and conns.c (slow clients) share.
+/* http/exchange.h: one request on its way through the server: what server.c (requests), body.c
+ * (their bodies), send.c (answers), runner.c (the worker side), feed.c (streams) and conns.c (slow
+ * clients) share.
  *
  * States and who moves them on:
- *   NEW      request line seen
- *   READING  pool thread collects the body        -> RUNNING (suspended, job pushed)
- *   RUNNING  a worker has it                       -> READY   (runner.c, then resumed)
+ *   NEW      request line seen                    -> READING, or (early) RUNNING
+ *   ADMITTED a worker has judged the head          -> READING, or DRAINING
+ *   READING  pool thread collects the body         -> RUNNING (suspended, job pushed)
+ *   DRAINING refused: pool thread drops the body   -> SENDING
+ *   RUNNING  a worker has it                       -> READY   (runner.c, then resumed), or back to
+ *            READING with a piece of the body written, or ADMITTED, or DRAINING
  *   READY    pool thread queues the answer         -> SENDING
  *   SENDING  pool thread sends; a stream's pieces are made by workers meanwhile
  * The exchange is freed by libmicrohttpd's completion callback, which never runs while the
@@ -12,6 +16,7 @@
  */
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
+#include <microhttpd.h>
 #include <stdatomic.h>
 
 #include "base/limits.h"
@@ -20,9 +25,16 @@
 #include "http/request.h"
 #include "http/stream.h"
 
-struct MHD_Connection;
-
-enum exchange_state { EX_NEW, EX_READING, EX_RUNNING, EX_READY, EX_SENDING };
+enum exchange_state {
+    EX_NEW,
+    EX_ADMITTED,
+    EX_READING,
+    EX_DRAINING,
+    EX_RUNNING,
+    EX_READY,
+    EX_SENDING
+};
+#define BODY_UNKNOWN UINT64_MAX /* a length: chunked */
 enum feed_state { FEED_IDLE, FEED_READY, FEED_PRODUCING, FEED_ENDED, FEED_FAILED };
 
 struct exchange {
@@ -34,14 +46,18 @@ struct exchange {
     struct reply rp;
     struct slice uri;  /* raw, with the query; arena */
     _Atomic int state; /* enum exchange_state; hands the rest over to whom it names */
-    struct buf body;
-    size_t counted; /* bytes of LIMIT_INFLIGHT_BYTES that are ours */
-    size_t drained; /* bytes read after the request was refused */
+    struct buf body;   /* all of it, or with a sink what came since the last piece */
+    uint64_t body_n;   /* what the head says of it; BODY_UNKNOWN */
+    uint64_t received; /* of the body */
+    uint64_t drained;  /* of these, after the request was refused */
+    size_t counted;    /* bytes of LIMIT_INFLIGHT_BYTES that are ours */
+    bool early;        /* a worker sees it before its body */
+    bool opened;       /* the body may come */
+    bool refused;      /* the answer is there, the body does not matter */
+    bool body_done;
     char request_id[LIMIT_REQUEST_ID_BYTES + 1];
     uint64_t body_began_us;
-    uint64_t body_us; /* how long the body took to come */
-    struct err early; /* refused before the body was read */
-    enum status early_st;
+    uint64_t body_us;    /* how long the body took to come */
     enum status auth_st; /* of the second look at the credentials */
     /* streaming */
     struct buf piece;
@@ -75,6 +91,16 @@ struct http {
 
 /* runner.c: parse, route, authorise, handle; called through the job. */
 void exchange_run(struct job *j);
+void exchange_body_done(struct job *j);                 /* handle: an early request has its body */
+void exchange_fail(struct exchange *x, enum status st); /* x->rq.err is the answer; resumes */
+
+/* body.c: see there. Called by on_request in the states NEW; ADMITTED; READING and DRAINING. */
+enum MHD_Result body_begin(struct exchange *x);
+enum MHD_Result body_open(struct exchange *x);
+enum MHD_Result body_take(struct exchange *x, const char *data, size_t n);
+enum MHD_Result body_end(struct exchange *x);
+enum status body_to_sink(struct exchange *x) MUST_CHECK;
+void body_refused(struct exchange *x); /* x->rp is the answer; the rest of the body is dropped */
 /* send.c: the worker is done with it (state READY, or a piece is made): back to the pool. */
 void exchange_resume(struct exchange *x);
 /* send.c: queues x->rp. false: the connection is to be closed. Pool thread. */

@@ -1,9 +1,9 @@
 /* http/h_doc.c: the endpoints of one document, _design and _local ones included. */
+#include "base/multipart.h"
 #include "base/text.h"
 #include "couch/doc_read.h"
 #include "couch/doc_write.h"
 #include "http/handlers.h"
-#include "http/multipart.h"
 #include "http/rights.h"
 
 static bool is_local(struct slice id)
@@ -232,10 +232,20 @@ static enum status edit(struct request *rq, struct doc_edit *ed, handler_fn next
     return ST_OK;
 }
 
+/* A document in parts does not fit into memory; any other is collected. */
+enum status doc_body_begin(struct request *rq, struct reply *rp)
+{
+    (void)rp;
+    TRY(rights_may_edit(rq, rq_arg(rq, "docid")));
+    return multipart_is(rq_header(rq, "Content-Type"), SLICE_LIT("multipart/related"))
+               ? related_begin(rq)
+               : ST_OK;
+}
+
 static enum status doc_body(struct request *rq, struct doc_edit *ed)
 {
-    if (multipart_is(rq_header(rq, "Content-Type"), SLICE_LIT("multipart/related")))
-        TRY(related_body(rq, ed));
+    if (rq->sink != NULL)
+        TRY(related_end(rq, ed));
     else
         TRY(rq_json(rq, &ed->doc));
     if (ed->doc->type != JSON_OBJECT)

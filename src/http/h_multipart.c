@@ -1,15 +1,17 @@
 /* http/h_multipart.c: documents in parts (couchdb-surface A.7, A.10, B.2, B.5): multipart/mixed for
  * open_revs, multipart/related for a document with its attachments, and such a body of a PUT.
  *
- * An answer is a stream: one document's JSON or one attachment is in memory at a time. CouchDB's
- * replicator keeps such an answer open while it writes to its target.
+ * An answer is a stream: one document's JSON and a piece of an attachment are in memory at a time.
+ * CouchDB's replicator keeps such an answer open while it writes to its target. A body is taken
+ * apart while it comes (couch/doc_related.h).
  */
 #include "base/limits.h"
+#include "base/multipart.h"
 #include "base/text.h"
+#include "couch/att_io.h"
 #include "couch/doc_read.h"
-#include "couch/doc_write.h"
+#include "couch/doc_related.h"
 #include "http/handlers.h"
-#include "http/multipart.h"
 #include "http/stream.h"
 
 #define TYPE_JSON    "application/json"
@@ -25,7 +27,9 @@ struct parts {
     struct buf json;     /* the present document; empty: it is written, or there is none yet */
     struct arena *arena; /* its memory */
     struct doc_follows follows;
-    uint32_t sent; /* of follows */
+    uint32_t sent;             /* of follows: done */
+    struct att_reader *reader; /* of the next one; NULL: not begun */
+    uint64_t off;
     bool mixed, begun;
     char outer[MULTIPART_BOUNDARY_BYTES + 1], inner[MULTIPART_BOUNDARY_BYTES + 1];
     const char *related; /* the Content-Type of a document with attachments */
@@ -79,19 +83,46 @@ static void write_json(struct parts *p, struct buf *out)
         multipart_next(out, p->inner);
 }
 
-static enum status write_att(struct parts *p, struct buf *out, struct err *e)
+/* The entry's bytes may have been collected meanwhile: then the document has changed, and the
+ * answer is cut off. */
+static enum status begin_att(struct parts *p, struct buf *out, struct err *e)
 {
-    const struct att *t = &p->follows.atts[p->sent++];
+    const struct att *t = &p->follows.atts[p->sent];
     struct multipart_att head = {
         .name = t->name, .type = t->type, .length = t->stored_len, .gzip = t->encoding == ATT_GZIP};
 
     multipart_att(out, &head);
-    TRY(doc_att_data(p->db, t, out, e));
+    p->off = 0;
+    return att_reader_open(p->db, t, &p->reader, e);
+}
+
+static void end_att(struct parts *p, struct buf *out)
+{
+    att_reader_close(p->reader);
+    p->reader = NULL;
+    p->sent++;
     multipart_next(out, p->inner);
     if (p->sent == p->follows.n) {
         multipart_end(out);
         end_doc(p, out);
     }
+}
+
+static enum status write_att(struct parts *p, struct buf *out, struct err *e)
+{
+    uint64_t left, room, before;
+
+    if (p->reader == NULL)
+        TRY(begin_att(p, out, e));
+    left = p->follows.atts[p->sent].stored_len - p->off;
+    room = out->n < LIMIT_STREAM_CHUNK ? LIMIT_STREAM_CHUNK - out->n : 0;
+    before = out->n;
+    TRY(att_reader_read(p->reader, p->off, (size_t)(left < room ? left : room), out, e));
+    p->off += out->n - before;
+    if (p->off == p->follows.atts[p->sent].stored_len)
+        end_att(p, out);
+    else if (left < room || out->n == before)
+        return room == 0 ? ST_OK : err_set(e, ST_CORRUPT, "an attachment ends too early");
     return ST_OK;
 }
 
@@ -144,6 +175,7 @@ static void release_parts(void *arg)
 {
     struct parts *p = arg;
 
+    att_reader_close(p->reader);
     arena_free(p->arena);
     buf_free(&p->json);
 }
@@ -168,6 +200,7 @@ static struct parts *parts_new(struct request *rq, struct db *db, const struct d
     multipart_boundary_new(p->inner);
     p->related = type_of(rq, "related", p->inner);
     arena_defer(rq->arena, release_parts, p);
+    rq->waits_for_disk = true;
     return p;
 }
 
@@ -205,21 +238,44 @@ enum status reply_related(struct request *rq, struct reply *rp, struct db *db,
 
 /* ---- requests ---- */
 
-enum status related_body(struct request *rq, struct doc_edit *ed)
+struct related_sink {
+    struct sink s;
+    struct doc_related *doc;
+};
+
+static enum status sink_add(struct sink *s, struct slice bytes, struct err *e)
 {
-    struct slice coding = rq_header(rq, "Content-Encoding"), boundary, *parts;
-    struct att *atts;
-    uint32_t n;
+    struct doc_related *doc = ((struct related_sink *)(void *)s)->doc;
+    enum status st = doc_related_add(doc, bytes, e);
+
+    s->held = doc_related_held(doc);
+    return st;
+}
+
+static void free_sink(void *arg)
+{
+    doc_related_free(((struct related_sink *)arg)->doc);
+}
+
+enum status related_begin(struct request *rq)
+{
+    struct related_sink *s = arena_zalloc(rq->arena, sizeof(*s));
+    struct slice coding = rq_header(rq, "Content-Encoding"), boundary;
+    struct db *db;
 
     if (coding.n != 0 && !slice_ieq(coding, SLICE_LIT("identity")))
         return err_set(&rq->err, ST_MEDIA_TYPE, "a multipart body cannot be compressed as a whole");
     TRY(multipart_boundary(rq->arena, rq_header(rq, "Content-Type"), &boundary, &rq->err));
-    TRY(multipart_parse(rq->arena, rq->body, boundary, &parts, &n, &rq->err));
-    TRY(json_parse(rq->arena, parts[0], &ed->doc, &rq->err));
-    atts = arena_zalloc(rq->arena, n * sizeof(*atts));
-    for (uint32_t i = 1; i < n; i++)
-        atts[i - 1].data = parts[i].p != NULL ? parts[i] : SLICE_LIT("");
-    ed->follows = atts;
-    ed->nfollows = n - 1;
+    TRY(rq_db(rq, &db));
+    s->doc = doc_related_new(db, rq->arena, boundary);
+    arena_defer(rq->arena, free_sink, s);
+    s->s.add = sink_add;
+    rq->sink = &s->s;
+    rq->waits_for_disk = true;
     return ST_OK;
+}
+
+enum status related_end(struct request *rq, struct doc_edit *ed)
+{
+    return doc_related_end(((struct related_sink *)(void *)rq->sink)->doc, ed, &rq->err);
 }

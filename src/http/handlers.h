@@ -35,6 +35,7 @@ enum status h_purged_infos_limit_get(struct request *rq, struct reply *rp);
 enum status h_purged_infos_limit_put(struct request *rq, struct reply *rp);
 /* h_doc.c */
 enum status h_doc_get(struct request *rq, struct reply *rp);
+enum status doc_body_begin(struct request *rq, struct reply *rp); /* of PUT and POST */
 enum status h_doc_put(struct request *rq, struct reply *rp);
 enum status h_doc_post(struct request *rq, struct reply *rp);
 enum status h_doc_delete(struct request *rq, struct reply *rp);
@@ -53,10 +54,14 @@ enum status reply_mixed(struct request *rq, struct reply *rp, struct db *db,
 enum status reply_related(struct request *rq, struct reply *rp, struct db *db,
                           const struct docinfo *info, int node,
                           const struct doc_read_opts *opts) MUST_CHECK;
-/* The document and its attachments out of a multipart/related body, into ed. */
-enum status related_body(struct request *rq, struct doc_edit *ed) MUST_CHECK;
-/* h_attach.c */
+/* Before a multipart/related body: its sink. After it: the document and its attachments, into ed.
+ */
+enum status related_begin(struct request *rq) MUST_CHECK;
+enum status related_end(struct request *rq, struct doc_edit *ed) MUST_CHECK;
+/* h_attach_get.c */
 enum status h_att_get(struct request *rq, struct reply *rp);
+/* h_attach.c */
+enum status att_put_begin(struct request *rq, struct reply *rp);
 enum status h_att_put(struct request *rq, struct reply *rp);
 enum status h_att_delete(struct request *rq, struct reply *rp);
 /* h_bulk.c */
@@ -80,8 +85,6 @@ enum status h_temp_view(struct request *rq, struct reply *rp);
 /* h_copy.c */
 enum status h_doc_copy(struct request *rq, struct reply *rp);
 /* h_node.c: the node as operators see it. */
-/* ST_NOT_FOUND unless {node} is this one; h_node.c. */
-enum status rq_node(struct request *rq) MUST_CHECK;
 enum status h_no_page(struct request *rq, struct reply *rp); /* 404 */
 enum status h_membership(struct request *rq, struct reply *rp);
 enum status h_cluster_setup(struct request *rq, struct reply *rp);
@@ -90,12 +93,10 @@ enum status h_node_versions(struct request *rq, struct reply *rp);
 enum status h_node_system(struct request *rq, struct reply *rp);
 enum status h_node_stats(struct request *rq, struct reply *rp);
 enum status h_node_prometheus(struct request *rq, struct reply *rp);
-enum status h_scheduler_jobs(struct request *rq, struct reply *rp);
-enum status h_scheduler_docs(struct request *rq, struct reply *rp);
-/* h_config.c */
 enum status h_node_config(struct request *rq, struct reply *rp);
 enum status h_node_config_set(struct request *rq, struct reply *rp);
-enum status h_node_config_reload(struct request *rq, struct reply *rp);
+enum status h_scheduler_jobs(struct request *rq, struct reply *rp);
+enum status h_scheduler_docs(struct request *rq, struct reply *rp);
 /* h_changes.c */
 enum status h_changes(struct request *rq, struct reply *rp);
 struct changes_opts;

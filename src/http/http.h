@@ -7,7 +7,6 @@
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
-#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -15,7 +14,6 @@
 
 struct auth;
 struct repl;
-struct settings_ops;
 struct store;
 struct vectors;
 
@@ -28,25 +26,14 @@ struct web_options {
     unsigned cors_max_age;                                 /* seconds; 600 */
 };
 
-/* As it is now; replaced as a whole, old ones stay until the end. */
-struct web {
-    _Atomic(const struct web_options *) now;
-};
-
 /* What the handlers work with; all outlive the server. */
 struct services {
     struct store *store;
     struct vectors *vectors;
     struct repl *repl;
     struct auth *auth;
-    const struct web *web;
-    const struct settings_ops *settings; /* settings.h */
+    struct web_options web;
 };
-
-static inline const struct web_options *web_now(const struct services *s)
-{
-    return atomic_load(&s->web->now);
-}
 
 struct http_options {
     const char *bind;

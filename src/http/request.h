@@ -48,6 +48,19 @@ struct route {
     bool slow;      /* may wait or compute long: runs in the pool for such */
 };
 
+/* A handler that takes its body piece by piece instead of whole (routes.c): `begin` is called
+ * before the body comes, when the request is known to be allowed; it may set rq->sink. The handler
+ * is called when the sink has everything. */
+struct upload {
+    handler_fn handler, begin;
+};
+/* Where a body goes that is not collected. Frees itself with the request's arena. */
+struct sink {
+    /* A worker calls it, with pieces in order. A failure is the request's answer. */
+    enum status (*add)(struct sink *s, struct slice bytes, struct err *e);
+    size_t held; /* bytes of the body that are in memory: counted against all requests' */
+};
+
 enum { ROUTE_ARGS_MAX = 4 };
 struct request {
     struct arena *arena;
@@ -63,6 +76,8 @@ struct request {
     struct slice arg_names[ROUTE_ARGS_MAX], args[ROUTE_ARGS_MAX];
     uint32_t nargs;
     struct slice body;
+    struct sink *sink;   /* it has the body; NULL: rq->body has */
+    bool waits_for_disk; /* what the request holds does when it is freed: a worker frees it */
     struct auth_user user;
     bool db_admin;                 /* of the database in the route; after router_authorize */
     unsigned passwords;            /* hashed for this request */

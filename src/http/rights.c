@@ -11,7 +11,7 @@
 
 enum status rights_valid_user(struct request *rq)
 {
-    if (!web_now(rq->svc)->require_valid_user || rq->user.name.n != 0)
+    if (!rq->svc->web.require_valid_user || rq->user.name.n != 0)
         return ST_OK;
     if (rq->nseg == 1 && slice_eq(rq->seg[0], SLICE_LIT("_up")))
         return ST_OK;
@@ -127,11 +127,17 @@ static enum status prepare_user(struct request *rq, struct db *db, struct doc_ed
     return ST_OK;
 }
 
+enum status rights_may_edit(struct request *rq, struct slice id)
+{
+    if (!rq->db_admin && slice_starts(id, SLICE_LIT("_design/")))
+        return denied(rq, "You are not a db or server admin.");
+    return ST_OK;
+}
+
 enum status rq_edit_prepare(struct request *rq, struct db *db, struct doc_edit *ed,
                             struct commit_op *op)
 {
-    if (!rq->db_admin && slice_starts(edit_id(ed), SLICE_LIT("_design/")))
-        return denied(rq, "You are not a db or server admin.");
+    TRY(rights_may_edit(rq, edit_id(ed)));
     if (auth_is_users_db(db_name(db)))
         TRY(prepare_user(rq, db, ed));
     ed->user = &(struct doc_user){rq->user.name, rq->user.roles, rq->user.nroles};

@@ -12,6 +12,8 @@ enum status rights_valid_user(struct request *rq) MUST_CHECK;
 /* Whether the user may use this route on this database: ST_UNAUTHORIZED for nobody, ST_FORBIDDEN
  * for somebody, ST_NOT_FOUND when there is no such database. Sets rq->db_admin. */
 enum status router_authorize(struct request *rq) MUST_CHECK;
+/* Design documents need a database admin; id may be empty. */
+enum status rights_may_edit(struct request *rq, struct slice id) MUST_CHECK;
 /* doc_edit_prepare for what a client sent: design documents need a database admin, documents of
  * _users obey its rules and have their passwords hashed. These refusals concern one row of
  * _bulk_docs: rights_error_is_row. */

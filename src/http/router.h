@@ -11,4 +11,6 @@ enum status router_find(struct request *rq) MUST_CHECK;
 struct slice router_allow(struct request *rq); /* "GET,HEAD,PUT" for this path */
 extern const struct route routes[];
 extern const size_t routes_count;
+extern const struct upload uploads[];
+extern const size_t uploads_count;
 #endif

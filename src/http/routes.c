@@ -24,7 +24,6 @@ const struct route routes[] = {
     {M_GET, "/_node/{node}/_stats", h_node_stats, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_stats/{att*}", h_node_stats, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_prometheus", h_node_prometheus, NEED_ADMIN, false, false},
-    {M_POST, "/_node/{node}/_config/_reload", h_node_config_reload, NEED_ADMIN, true, false},
     {M_GET, "/_node/{node}/_config", h_node_config, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_config/{section}", h_node_config, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_config/{section}/{key}", h_node_config, NEED_ADMIN, false, false},
@@ -90,3 +89,10 @@ const struct route routes[] = {
     {M_DELETE, "/{db}/{docid}/{att*}", h_att_delete, NEED_DOC_WRITE, false, false},
 };
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);
+
+const struct upload uploads[] = {
+    {h_att_put, att_put_begin},
+    {h_doc_put, doc_body_begin},
+    {h_doc_post, doc_body_begin},
+};
+const size_t uploads_count = sizeof(uploads) / sizeof(uploads[0]);

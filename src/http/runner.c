@@ -17,7 +17,10 @@ static void finish(struct exchange *x)
     cors_headers(&x->rq, &x->rp);
     if (x->rq.user.set_cookie.n != 0)
         reply_header(&x->rp, "Set-Cookie", x->rq.user.set_cookie);
-    atomic_store(&x->state, EX_READY);
+    if (x->body_done)
+        atomic_store(&x->state, EX_READY);
+    else
+        body_refused(x);
     exchange_resume(x);
 }
 
@@ -36,14 +39,22 @@ static void fail(struct exchange *x, enum status st)
         reply_header(&x->rp, "Retry-After", SLICE_LIT("1"));
     if (st == ST_UNAUTHORIZED && rq_header(&x->rq, "X-CouchDB-WWW-Authenticate").p != NULL)
         reply_header(&x->rp, "WWW-Authenticate", rq_header(&x->rq, "X-CouchDB-WWW-Authenticate"));
-    else if (st == ST_UNAUTHORIZED && web_now(x->rq.svc)->require_valid_user)
+    else if (st == ST_UNAUTHORIZED && x->rq.svc->web.require_valid_user)
         reply_header(&x->rp, "WWW-Authenticate", SLICE_LIT("Basic realm=\"server\""));
     reply_error(&x->rp, st, &e);
+}
+
+void exchange_fail(struct exchange *x, enum status st)
+{
+    fail(x, st);
+    finish(x);
 }
 
 /* The first piece decides the status line; a stream that ends with it is sent as a plain body. */
 static enum status first_piece(struct exchange *x)
 {
+    if (x->rp.stream->sized && x->rq.method == M_HEAD)
+        return ST_OK;
     if (x->piece.max == 0)
         buf_init(&x->piece, PIECE_MAX);
     TRY(feed_piece(x, &x->rq.err));
@@ -168,6 +179,50 @@ static enum status authenticate(struct request *rq, bool may_hash)
     return auth_check(rq->svc->auth, &who, rq->arena, &rq->user, &rq->err);
 }
 
+static const struct upload *upload_of(const struct route *r)
+{
+    for (size_t i = 0; i < uploads_count; i++)
+        if (uploads[i].handler == r->handler)
+            return &uploads[i];
+    return NULL;
+}
+
+/* The request is allowed: is its body? */
+static enum status begin_body(struct exchange *x)
+{
+    const struct upload *u = upload_of(x->rq.route);
+    uint64_t max;
+
+    if (u != NULL)
+        TRY(u->begin(&x->rq, &x->rp));
+    max = x->rq.sink != NULL ? LIMIT_UPLOAD_BYTES : LIMIT_REQUEST_BYTES;
+    if (x->body_n != BODY_UNKNOWN && x->body_n > max)
+        return err_set(&x->rq.err, ST_TOO_LARGE, "the request entity is too large");
+    return ST_OK;
+}
+
+/* The body is there, or in the sink. */
+static void handle(struct exchange *x)
+{
+    enum status st = body_to_sink(x);
+
+    if (st != ST_OK) {
+        exchange_fail(x, st);
+        return;
+    }
+    if (x->rq.route->slow) {
+        x->job.run = slow_job;
+        pool_push(x->http->slow_pool, &x->job);
+        return;
+    }
+    step(x, x->rq.route->handler);
+}
+
+void exchange_body_done(struct job *j)
+{
+    handle((struct exchange *)(void *)((char *)j - offsetof(struct exchange, job)));
+}
+
 /* WRITE PATH 2/8: method and path to a handler, and the right it needs. st: how authentication
  * ended. */
 static void dispatch(struct exchange *x, enum status st)
@@ -180,17 +235,16 @@ static void dispatch(struct exchange *x, enum status st)
         st = router_find(&x->rq);
     if (st == ST_OK)
         st = router_authorize(&x->rq);
-    if (st == ST_OK && x->rq.route->slow) {
-        x->job.run = slow_job;
-        pool_push(x->http->slow_pool, &x->job);
-        return;
+    if (st == ST_OK)
+        st = begin_body(x);
+    if (st != ST_OK) {
+        exchange_fail(x, st);
+    } else if (x->body_done) {
+        handle(x);
+    } else {
+        atomic_store(&x->state, EX_ADMITTED);
+        exchange_resume(x);
     }
-    if (st == ST_OK) {
-        step(x, x->rq.route->handler);
-        return;
-    }
-    fail(x, st);
-    finish(x);
 }
 
 /* The hash is in the cache now, or the request has failed. */

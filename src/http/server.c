@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -44,17 +45,10 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
     return x;
 }
 
-static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
-                         enum MHD_RequestTerminationCode code)
+static void free_exchange(struct exchange *x)
 {
-    struct exchange *x = *con_cls;
-    struct http *h;
+    struct http *h = x->http;
 
-    (void)cls, (void)conn, (void)code;
-    if (x == NULL)
-        return;
-    h = x->http;
-    client_phase(x->client, CLIENT_IDLE);
     atomic_fetch_sub(&h->inflight, x->counted);
     buf_free(&x->body);
     buf_free(&x->piece);
@@ -62,8 +56,30 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
         reply_fini(&x->rp);
     arena_free(x->rq.arena);
     mem_free(x);
-    *con_cls = NULL;
     atomic_fetch_sub(&h->open, 1); /* last: http_stop waits for it, then the store is closed */
+}
+
+static void free_job(struct job *j)
+{
+    free_exchange((struct exchange *)(void *)((char *)j - offsetof(struct exchange, job)));
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct exchange *x = *con_cls;
+
+    (void)cls, (void)conn, (void)code;
+    if (x == NULL)
+        return;
+    *con_cls = NULL;
+    client_phase(x->client, CLIENT_IDLE);
+    if (!x->rq.waits_for_disk) {
+        free_exchange(x);
+        return;
+    }
+    x->job.run = free_job;
+    pool_push(x->http->pool, &x->job);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_context,
@@ -89,50 +105,6 @@ static size_t leave_escaped(void *cls, struct MHD_Connection *conn, char *s)
 }
 
 /* ---- reading ---- */
-
-static enum MHD_Result send_reply(struct exchange *x)
-{
-    return exchange_send(x) ? MHD_YES : MHD_NO;
-}
-
-static enum MHD_Result refuse(struct exchange *x)
-{
-    client_phase(x->client, CLIENT_BUSY);
-    reply_init(&x->rp, x->rq.arena);
-    reply_error(&x->rp, x->early_st, &x->early);
-    reply_header(&x->rp, "Connection", SLICE_LIT("close"));
-    if (x->early_st == ST_UNAVAILABLE)
-        reply_header(&x->rp, "Retry-After", SLICE_LIT("1"));
-    return send_reply(x);
-}
-
-/* What can be refused from the head alone. */
-static enum status check_head(struct exchange *x, uint64_t *body_n)
-{
-    struct slice len = rq_header(&x->rq, "Content-Length");
-    struct slice te = rq_header(&x->rq, "Transfer-Encoding");
-
-    *body_n = 0;
-    if (x->uri.n > LIMIT_URI_BYTES)
-        return err_set(&x->early, ST_URI_TOO_LONG, "URI longer than %d bytes", LIMIT_URI_BYTES);
-    if (len.p != NULL && te.p != NULL)
-        return err_set(&x->early, ST_BAD_REQUEST, "Content-Length and Transfer-Encoding together");
-    if (len.p != NULL && !parse_u64(len, body_n))
-        return err_set(&x->early, ST_BAD_REQUEST, "Content-Length is not a number");
-    if (*body_n > LIMIT_REQUEST_BYTES)
-        return err_set(&x->early, ST_TOO_LARGE, "the request entity is too large");
-    if (atomic_load(&x->http->stopping))
-        return err_set(&x->early, ST_UNAVAILABLE, "the server is stopping");
-    return ST_OK;
-}
-
-/* An answer before the body ends in a closed connection, and one with unread bytes in it is reset:
- * the client may never see the answer. So a body that is already on its way is read and dropped,
- * if it is not absurd; a client that waits for "100 Continue" has not sent it yet. */
-static bool must_drain(const struct exchange *x, uint64_t body_n)
-{
-    return body_n != 0 && body_n <= LIMIT_DRAIN_BYTES && rq_header(&x->rq, "Expect").n == 0;
-}
 
 static void take_request_id(struct exchange *x)
 {
@@ -202,66 +174,15 @@ static enum metric metric_of(enum method m)
 
 static enum MHD_Result begin(struct exchange *x, const char *method)
 {
-    uint64_t body_n;
-
     take_request_id(x);
     x->rq.method = real_method(x, method);
     metrics_add(METRIC_REQUESTS, 1);
     metrics_add(metric_of(x->rq.method), 1);
-    x->early_st = check_head(x, &body_n);
-    if (x->early_st != ST_OK && !must_drain(x, body_n))
-        return refuse(x);
-    if (x->early_st == ST_OK)
-        buf_reserve(&x->body, body_n < (1u << 20) ? (size_t)body_n : 1u << 20);
-    x->body_began_us = time_mono_us();
-    client_phase(x->client, CLIENT_BODY);
-    atomic_store(&x->state, EX_READING);
-    return MHD_YES;
+    return body_begin(x);
 }
 
-static void drop_body(struct exchange *x, enum status st)
-{
-    x->early_st = st;
-    atomic_fetch_sub(&x->http->inflight, x->counted);
-    x->counted = 0;
-    buf_free(&x->body);
-}
-
-static enum MHD_Result take_body(struct exchange *x, const char *data, size_t n)
-{
-    client_got(x->client, n);
-    metrics_add(METRIC_REQUEST_BYTES, n);
-    if (x->early_st != ST_OK) {
-        x->drained += n;
-        return x->drained <= LIMIT_DRAIN_BYTES ? MHD_YES : MHD_NO;
-    }
-    x->counted += n;
-    if (atomic_fetch_add(&x->http->inflight, n) + n > LIMIT_INFLIGHT_BYTES) {
-        drop_body(x, err_set(&x->early, ST_UNAVAILABLE, "too many requests in memory"));
-        return MHD_YES;
-    }
-    buf_append(&x->body, data, n);
-    if (!buf_ok(&x->body))
-        drop_body(x, err_set(&x->early, ST_TOO_LARGE, "the request entity is too large"));
-    return MHD_YES;
-}
-
-static enum MHD_Result hand_over(struct exchange *x)
-{
-    if (x->early_st != ST_OK)
-        return refuse(x);
-    client_phase(x->client, CLIENT_BUSY);
-    x->body_us = time_mono_us() - x->body_began_us;
-    atomic_store(&x->state, EX_RUNNING);
-    x->rq.body = buf_slice(&x->body);
-    x->job.run = exchange_run;
-    MHD_suspend_connection(x->conn);
-    pool_push(x->http->pool, &x->job);
-    return MHD_YES;
-}
-
-/* WRITE PATH 1/8: bytes to a request; the body is bounded. Called by libmicrohttpd for the head,
- * for each piece of the body, at the body's end, and again after a resume. */
+/* WRITE PATH 1/8: bytes to a request (body.c). Called by libmicrohttpd for the head, for each piece
+ * of the body, at the body's end, and again after a resume. */
 static enum MHD_Result on_request(/* NOLINT(readability-function-size): libmicrohttpd's */
                                   void *cls, struct MHD_Connection *conn, const char *url,
                                   const char *method, const char *version, const char *upload,
@@ -276,14 +197,17 @@ static enum MHD_Result on_request(/* NOLINT(readability-function-size): libmicro
     switch ((enum exchange_state)atomic_load(&x->state)) {
     case EX_NEW:
         return begin(x, method);
+    case EX_ADMITTED:
+        return body_open(x);
     case EX_READING:
+    case EX_DRAINING:
         if (*upload_n == 0)
-            return hand_over(x);
-        result = take_body(x, upload, *upload_n);
+            return body_end(x);
+        result = body_take(x, upload, *upload_n);
         *upload_n = 0;
         return result;
     case EX_READY:
-        return send_reply(x);
+        return exchange_send(x) ? MHD_YES : MHD_NO;
     case EX_RUNNING:
     case EX_SENDING:
         return MHD_YES;

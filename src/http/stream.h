@@ -22,6 +22,8 @@ struct stream {
     enum status (*produce)(struct stream *s, struct buf *out, enum stream_state *state,
                            struct err *e);
     void (*free)(struct stream *s);
+    bool sized; /* it will have `size` bytes: a Content-Length, and HEAD makes no piece */
+    uint64_t size;
     /* for STREAM_WAIT: */
     struct db *db;
     struct updates *updates; /* instead of db: what happens to any database */

@@ -1,6 +1,7 @@
 /* Documents whose attachments travel beside them: "follows":true on the way in and out, and the
  * list of revisions for an answer in parts. */
 #include "base/text.h"
+#include "couch/att_upload.h"
 #include "couch/doc_priv.h"
 #include "couch_fixture.h"
 
@@ -8,18 +9,31 @@
 #define ZIPPED  "H4sIAAAAAAACA8tIzcnJV8jATgIA9tJTOB0AAAA="
 #define ABC_MD5 "md5-kAFQmDzST7DWlj99KOF/cg=="
 
+/* gzip: all of them are said to be. */
+static struct att *upload(struct fixture *f, const struct slice *parts, uint32_t n, bool gzip)
+{
+    struct att *atts = arena_zalloc(f->a, (n + 1) * sizeof(*atts));
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct att_upload *u;
+
+        OK(f, att_upload_open(f->db, SLICE_LIT("x"), gzip, &u, &f->e));
+        OK(f, att_upload_add(u, parts[i], &f->e));
+        OK(f, att_upload_end(u, f->a, &atts[i], &f->e));
+        att_upload_free(u);
+    }
+    return atts;
+}
+
 static enum status put_parts(struct fixture *f, const char *doc, const struct slice *parts,
                              uint32_t n)
 {
-    struct att *atts = arena_zalloc(f->a, (n + 1) * sizeof(*atts));
     struct doc_edit ed = {.id = SLICE_LIT("a"),
                           .new_edits = strstr(doc, "_revisions") == NULL,
                           .doc = parse(f, doc),
-                          .follows = parts != NULL ? atts : NULL,
                           .nfollows = n};
 
-    for (uint32_t i = 0; i < n; i++)
-        atts[i].data = parts[i];
+    ed.follows = parts != NULL ? upload(f, parts, n, strstr(doc, "gzip") != NULL) : NULL;
     return edit(f, &ed);
 }
 

@@ -1,5 +1,6 @@
 /* Document edits: ids, special members, attachments, which parent an edit gets and when it is
  * refused. */
+#include "base/digest.h"
 #include "base/gzip.h"
 #include "base/text.h"
 #include "couch/doc_priv.h"
@@ -432,8 +433,11 @@ static enum status attach(struct fixture *f, const char *id, const char *name, c
     struct doc_edit ed = {.id = slice_str(id), .new_edits = true, .att = &att};
 
     ed.att_delete = data == NULL;
-    if (data != NULL)
+    if (data != NULL) {
         att.data = slice_str(data);
+        att.len = att.stored_len = att.data.n;
+        md5(att.data.p, att.data.n, att.md5);
+    }
     f->given_rev = slice_str(rev);
     return edit(f, &ed);
 }

@@ -1,11 +1,12 @@
-/* tests/unit/test_http_multipart.c: boundaries, parts, what an answer in parts looks like, and that
- * what is written is read back. */
+/* tests/unit/test_base_multipart.c: boundaries, parts, what an answer in parts looks like, and that
+ * what is written is read back, however it is cut into pieces. */
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "http/multipart.h"
+#include "base/multipart.h"
 
 static void types(void **state)
 {
@@ -65,33 +66,88 @@ static void boundaries(void **state)
     arena_free(a);
 }
 
-/* The parts joined by '|', or the status as a word. */
-static char *parse(struct arena *a, const char *boundary, struct slice body)
-{
-    /* In memory of its own size: an over-read is seen. */
-    char *exact = malloc(body.n != 0 ? body.n : 1);
-    struct slice *parts;
+/* The parts joined by '|'. */
+struct seen {
     struct buf out;
-    struct err e;
-    enum status st;
     uint32_t n;
-    char *text;
+    bool open;
+    char type[32]; /* Content-Type of the last one */
+};
 
-    assert_non_null(exact);
-    if (body.n != 0)
-        memcpy(exact, body.p, body.n);
-    buf_init(&out, 1u << 20);
-    st = multipart_parse(a, slice_of(exact, body.n), slice_str(boundary), &parts, &n, &e);
-    if (st != ST_OK)
-        buf_str(&out, st == ST_TOO_LARGE ? "too large" : "bad");
-    for (uint32_t i = 0; st == ST_OK && i < n; i++) {
-        if (i > 0)
-            buf_char(&out, '|');
-        buf_add(&out, parts[i]);
+static enum status on_begin(void *arg, struct slice head, struct err *e)
+{
+    struct seen *s = arg;
+    struct slice type = multipart_header(head, "content-type");
+
+    (void)e;
+    assert_false(s->open);
+    s->open = true;
+    (void)snprintf(s->type, sizeof(s->type), "%.*s", (int)type.n, type.n != 0 ? type.p : "");
+    if (s->n++ > 0)
+        buf_char(&s->out, '|');
+    return ST_OK;
+}
+
+static enum status on_data(void *arg, struct slice bytes, struct err *e)
+{
+    struct seen *s = arg;
+
+    (void)e;
+    assert_true(s->open && bytes.n != 0);
+    buf_add(&s->out, bytes);
+    return ST_OK;
+}
+
+static enum status on_end(void *arg, struct err *e)
+{
+    struct seen *s = arg;
+
+    (void)e;
+    assert_true(s->open);
+    s->open = false;
+    return ST_OK;
+}
+
+static const struct multipart_events events = {on_begin, on_data, on_end};
+
+/* In pieces of 1 to `most` bytes (0: whole), each in memory of its own size: an over-read is seen.
+ */
+static enum status feed(const char *boundary, struct slice body, size_t most, struct seen *s)
+{
+    struct multipart *m = multipart_new(slice_str(boundary), &events, s);
+    enum status st = ST_OK;
+    struct err e;
+
+    *s = (struct seen){0};
+    buf_init(&s->out, 1u << 20);
+    while (st == ST_OK && body.n != 0) {
+        size_t n = most == 0 ? body.n : 1 + (size_t)random() % most;
+        char *piece;
+
+        n = n < body.n ? n : body.n;
+        piece = malloc(n);
+        assert_non_null(piece);
+        memcpy(piece, body.p, n);
+        st = multipart_add(m, slice_of(piece, n), &e);
+        free(piece);
+        body = slice_of(body.p + n, body.n - n);
     }
-    text = arena_cstr(a, buf_slice(&out));
-    buf_free(&out);
-    free(exact);
+    if (st == ST_OK)
+        st = multipart_finish(m, &e);
+    multipart_free(m);
+    return st;
+}
+
+/* The parts joined by '|', or the status as a word. */
+static char *parse(struct arena *a, const char *boundary, struct slice body, size_t most)
+{
+    struct seen s;
+    enum status st = feed(boundary, body, most, &s);
+    char *text = st == ST_OK          ? arena_cstr(a, buf_slice(&s.out))
+                 : st == ST_TOO_LARGE ? arena_cstr(a, SLICE_LIT("too large"))
+                                      : arena_cstr(a, SLICE_LIT("bad"));
+
+    buf_free(&s.out);
     return text;
 }
 
@@ -134,11 +190,13 @@ static void parts(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        const char *got = parse(a, "B", slice_str(cases[i].body));
+        for (size_t most = 0; most < 6; most++) {
+            const char *got = parse(a, "B", slice_str(cases[i].body), most);
 
-        if (strcmp(got, cases[i].want) != 0)
-            print_error("case %zu\n", i);
-        assert_string_equal(got, cases[i].want);
+            if (strcmp(got, cases[i].want) != 0)
+                print_error("case %zu in pieces of %zu\n", i, most);
+            assert_string_equal(got, cases[i].want);
+        }
     }
     arena_free(a);
 }
@@ -150,22 +208,28 @@ static void bounds(void **state)
 
     (void)state;
     for (unsigned extra = 0; extra < 2; extra++) {
-        struct slice *list;
-        struct err e;
-        uint32_t n = 0;
+        struct seen seen;
 
         buf_init(&b, 1u << 20);
         for (unsigned i = 0; i < LIMIT_MULTIPART_PARTS + extra; i++)
             buf_str(&b, "\r\n--B\r\n\r\nx");
         buf_str(&b, "\r\n--B--");
-        assert_int_equal(multipart_parse(a, buf_slice(&b), SLICE_LIT("B"), &list, &n, &e),
-                         extra == 0 ? ST_OK : ST_TOO_LARGE);
+        assert_int_equal(feed("B", buf_slice(&b), 0, &seen), extra == 0 ? ST_OK : ST_TOO_LARGE);
+        buf_free(&seen.out);
         buf_clear(&b);
         buf_str(&b, "--B\r\nA: ");
         while (b.n < 3 + LIMIT_MULTIPART_HEAD_BYTES - 4 + extra)
             buf_char(&b, 'a');
         buf_str(&b, "\r\n\r\nx\r\n--B--");
-        assert_string_equal(parse(a, "B", buf_slice(&b)), extra == 0 ? "x" : "too large");
+        for (size_t most = 0; most < 5000; most += 1000)
+            assert_string_equal(parse(a, "B", buf_slice(&b), most), extra == 0 ? "x" : "too large");
+        buf_clear(&b);
+        buf_str(&b, "--B");
+        while (b.n < 3 + LIMIT_BOUNDARY_BLANKS + extra)
+            buf_char(&b, ' ');
+        buf_str(&b, "\r\n\r\nx\r\n--B--");
+        for (size_t most = 0; most < 300; most += 60)
+            assert_string_equal(parse(a, "B", buf_slice(&b), most), extra == 0 ? "x" : "bad");
         buf_free(&b);
     }
     arena_free(a);
@@ -200,44 +264,81 @@ static void an_answer(void **state)
     buf_free(&b);
 }
 
-/* Any bytes survive; pieces of the boundary are frequent among them. */
+static void headers(void **state)
+{
+    struct slice head = SLICE_LIT("\r\nA: one \r\ncontent-TYPE:text/x\r\nAB: two\r\nno colon\r\n");
+    struct seen s;
+
+    (void)state;
+    assert_true(slice_eq(multipart_header(head, "a"), SLICE_LIT("one")));
+    assert_true(slice_eq(multipart_header(head, "Ab"), SLICE_LIT("two")));
+    assert_true(slice_eq(multipart_header(head, "Content-Type"), SLICE_LIT("text/x")));
+    assert_null(multipart_header(head, "b").p);
+    assert_null(multipart_header(SLICE_LIT("\r\n"), "a").p);
+    assert_int_equal(feed("B", SLICE_LIT("--B\r\nX: y\r\nContent-Type: q/r\r\n\r\n--B--"), 1, &s),
+                     ST_OK);
+    assert_string_equal(s.type, "q/r");
+    buf_free(&s.out);
+}
+
+/* Any bytes survive in any pieces; bits of the boundary are frequent among them. */
 static void what_is_written_is_read(void **state)
 {
     static const char *const bits[] = {"\r\n--BOUND", "\r\n",    "--BOUND", "--", "-",  "B", "\r",
                                        "\n",          "BOUND--", "x",       " ",  "\t", ""};
-    struct arena *a = arena_new();
-    struct buf body, data[8];
+    struct buf body, want;
 
     (void)state;
     srandom(7);
     buf_init(&body, 1u << 20);
+    buf_init(&want, 1u << 20);
     for (int round = 0; round < 20000; round++) {
-        uint32_t n = 1 + (uint32_t)(random() % 8), got = 0;
-        struct slice *list;
-        struct err e;
+        uint32_t n = 1 + (uint32_t)(random() % 8);
+        struct seen s;
 
         buf_clear(&body);
+        buf_clear(&want);
         multipart_begin(&body, "BOUND7");
         for (uint32_t i = 0; i < n; i++) {
-            buf_init(&data[i], 4096);
-            for (long k = random() % 8; k > 0; k--)
-                buf_str(&data[i], bits[(size_t)random() % COUNT_OF(bits)]);
             multipart_type(&body, "x/y");
-            buf_add(&body, buf_slice(&data[i]));
+            buf_str(&want, i != 0 ? "|" : "");
+            for (long k = random() % 8; k > 0; k--) {
+                const char *bit = bits[(size_t)random() % COUNT_OF(bits)];
+
+                buf_str(&body, bit);
+                buf_str(&want, bit);
+            }
             multipart_next(&body, "BOUND7");
         }
         multipart_end(&body);
-        assert_int_equal(multipart_parse(a, buf_slice(&body), SLICE_LIT("BOUND7"), &list, &got, &e),
-                         ST_OK);
-        assert_int_equal(got, n);
-        for (uint32_t i = 0; i < n; i++) {
-            assert_true(slice_eq(list[i], buf_slice(&data[i])));
-            buf_free(&data[i]);
-        }
-        arena_reset(a);
+        assert_int_equal(feed("BOUND7", buf_slice(&body), (size_t)random() % 20, &s), ST_OK);
+        assert_int_equal(s.n, n);
+        assert_true(slice_eq(buf_slice(&s.out), buf_slice(&want)));
+        buf_free(&s.out);
     }
     buf_free(&body);
-    arena_free(a);
+    buf_free(&want);
+}
+
+/* Nothing but a head's worth is kept, whatever comes. */
+static void a_large_part(void **state)
+{
+    struct seen s;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1u << 20);
+    buf_str(&b, "--B\r\n\r\n");
+    while (b.n < 400000)
+        buf_str(&b, "\r\n--B \t \r\r\n--");
+    buf_str(&b, "\r\n--B--");
+    for (size_t most = 1; most < 300000; most *= 9) {
+        assert_int_equal(feed("B", buf_slice(&b), most, &s), ST_OK);
+        assert_int_equal(s.out.n, b.n - 7 - 7);
+        assert_memory_equal(s.out.p, b.p + 7, s.out.n);
+        buf_free(&s.out);
+    }
+    buf_free(&b);
 }
 
 static void boundaries_differ(void **state)
@@ -259,6 +360,8 @@ int main(void)
         cmocka_unit_test(parts),
         cmocka_unit_test(bounds),
         cmocka_unit_test(an_answer),
+        cmocka_unit_test(headers),
+        cmocka_unit_test(a_large_part),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(boundaries_differ),
     };
