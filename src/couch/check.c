@@ -1,7 +1,7 @@
 /* couch/check.c: `divan check`: everything that must hold of a stopped data directory.
  *
- * The store is opened as a server would open it (that is recovery: what a crash left is repaired,
- * nothing else changes), then verified and closed. Checked: every segment, group and record
+ * Nothing below the directory is written (check_open.c): the log is read as recovery would read it,
+ * the index as a copy. Checked: every segment, group and record
  * (log_check); every row belongs to a database and decodes; every tree is a forest with right leaf
  * flags; one changes row for each document, saying the same; counts and update_seq agree with the
  * rows; the infos of purges have no gap up to purge_seq; every leaf's body and attachments can be
@@ -19,6 +19,7 @@
 #include "couch/check_priv.h"
 #include "couch/local.h"
 #include "couch/purge.h"
+#include "wal/seg_file.h"
 
 enum { PATH_BYTES = 4096, FINDING_BYTES = 512, SHOWN_ID = 100 };
 
@@ -394,9 +395,8 @@ static enum status check_open_store(struct check *c, struct seg_store *segs, str
 static enum status check_segs(struct check *c, const char *dir, struct seg_store *segs,
                               struct err *e)
 {
-    struct store_options opt = {.dir = dir, .segs = segs, .no_compaction = true};
     uint64_t bad = 0;
-    enum status st = store_open(&opt, &c->s, e);
+    enum status st = check_open(dir, 0, segs, &c->s, e);
 
     if (st == ST_CORRUPT) { /* say what refuses to open, then what else is wrong with the log */
         finding(c, "%s", e->reason);
@@ -407,7 +407,7 @@ static enum status check_segs(struct check *c, const char *dir, struct seg_store
     if (st != ST_OK)
         return st;
     st = check_open_store(c, segs, e);
-    store_close(c->s);
+    check_close(c->s);
     return st;
 }
 
@@ -415,7 +415,7 @@ enum status store_check(const char *dir, void (*report)(void *arg, const char *t
                         uint64_t *bad, struct err *e)
 {
     struct check c = {.report = report, .arg = arg};
-    struct seg_store *segs = NULL;
+    struct seg_store *segs;
     char path[PATH_BYTES];
     enum status st;
 
@@ -424,9 +424,10 @@ enum status store_check(const char *dir, void (*report)(void *arg, const char *t
         return err_set(e, ST_BAD_REQUEST, "the path of the data is too long");
     if (!fs_exists(path))
         return err_set(e, ST_NOT_FOUND, "%.200s holds no data of this server", dir);
-    snprintf(path, sizeof(path), "file:%s", dir);
-    TRY(seg_store_open(path, &segs, e));
-    st = check_segs(&c, dir, segs, e);
+    segs = seg_file_new(dir);
+    st = seg_file_lock(segs, e);
+    if (st == ST_OK)
+        st = check_segs(&c, dir, segs, e);
     segs->ops->close(segs);
     *bad = c.bad;
     return st;

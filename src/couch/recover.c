@@ -30,8 +30,8 @@ enum {
 static enum status index_path(const struct store *s, char *out, const char *suffix, unsigned n,
                               struct err *e)
 {
-    int len = suffix[0] == '\0' ? snprintf(out, PATH_BYTES, "%s/idx", s->dir)
-                                : snprintf(out, PATH_BYTES, "%s/idx%s%u", s->dir, suffix, n);
+    int len = suffix[0] == '\0' ? snprintf(out, PATH_BYTES, "%s/idx", s->idx_dir)
+                                : snprintf(out, PATH_BYTES, "%s/idx%s%u", s->idx_dir, suffix, n);
 
     if (len < 0 || len >= PATH_BYTES)
         return err_set(e, ST_BAD_REQUEST, "the path of the data is too long");
@@ -51,7 +51,7 @@ static enum status move_aside(const struct store *s, struct err *e)
     if (rename(from, to) != 0)
         return err_set(e, ST_IO, "rename %s: errno %d", from, errno);
     KILL_POINT("recover.aside");
-    return fs_sync_dir(s->dir, e);
+    return fs_sync_dir(s->idx_dir, e);
 }
 
 static enum status write_version(struct store *s, const unsigned char *version, struct arena *a,
@@ -118,6 +118,11 @@ static enum status try_index(struct store *s, const struct store_options *opt, b
     return st;
 }
 
+static bool has_room(const struct store *s)
+{
+    return s->idx_dir != s->dir || s->segs->ops->free_bytes(s->segs) >= INDEX_ROOM_BYTES;
+}
+
 static enum status open_index(struct store *s, const struct store_options *opt, uint64_t *applied,
                               struct err *e)
 {
@@ -127,7 +132,7 @@ static enum status open_index(struct store *s, const struct store_options *opt, 
     if (fs_exists(path)) {
         if (try_index(s, opt, s->super.clean, applied, e) == ST_OK)
             return ST_OK;
-        if (s->segs->ops->free_bytes(s->segs) < INDEX_ROOM_BYTES)
+        if (!has_room(s))
             return ST_NO_SPACE; /* it would not open either way, and may be as good as ever */
         log_warn("store %s: the index is rebuilt from the log: %s", s->dir, e->reason);
         TRY(move_aside(s, e));
@@ -205,7 +210,7 @@ static enum status start_over(struct store *s, const struct store_options *opt,
 {
     uint64_t applied;
 
-    if (s->segs->ops->free_bytes(s->segs) < INDEX_ROOM_BYTES)
+    if (!has_room(s))
         return err_set(e, ST_NO_SPACE, "no room to make the index again");
     log_warn("store %s: the index is older than the log's last compaction: it is made again",
              s->dir);
@@ -218,22 +223,21 @@ static enum status start_over(struct store *s, const struct store_options *opt,
     return log_open(s->segs, lo, &s->super, 1, &s->log, e);
 }
 
-enum status store_recover(struct store *s, const struct store_options *opt, struct err *e)
+static enum status recover_rows(struct store *s, const struct store_options *opt,
+                                const struct log_options *lo, struct err *e)
 {
-    struct log_options lo = {
-        .store = s->number, .segment_bytes = opt->segment_bytes, .salvage = opt->salvage};
     uint64_t applied;
 
     KILL_POINT("recover.owned");
     TRY(open_index(s, opt, &applied, e));
     KILL_POINT("recover.index");
-    TRY(log_open(s->segs, &lo, &s->super, applied + 1, &s->log, e));
+    TRY(log_open(s->segs, lo, &s->super, applied + 1, &s->log, e));
     if (applied > log_last_lsn(s->log))
         return err_set(e, ST_CORRUPT,
                        "log was rolled back: the index has record %llu, the log ends at %llu",
                        (unsigned long long)applied, (unsigned long long)log_last_lsn(s->log));
     if (applied != 0 && log_gaps(s->log) != 0 && !opt->salvage) {
-        TRY(start_over(s, opt, &lo, e));
+        TRY(start_over(s, opt, lo, e));
         applied = 0;
     }
     KILL_POINT("recover.log");
@@ -242,7 +246,23 @@ enum status store_recover(struct store *s, const struct store_options *opt, stru
     TRY(replay(s, applied, opt->salvage || log_gaps(s->log) != 0, e));
     KILL_POINT("recover.replayed");
     TRY(read_next_dbnum(s, e));
-    TRY(db_load_all(s, e));
+    return db_load_all(s, e);
+}
+
+enum status store_recover_read_only(struct store *s, struct err *e)
+{
+    const struct log_options lo = {.store = s->number, .read_only = true};
+    const struct store_options opt = {.number = s->number};
+
+    return recover_rows(s, &opt, &lo, e);
+}
+
+enum status store_recover(struct store *s, const struct store_options *opt, struct err *e)
+{
+    struct log_options lo = {
+        .store = s->number, .segment_bytes = opt->segment_bytes, .salvage = opt->salvage};
+
+    TRY(recover_rows(s, opt, &lo, e));
     KILL_POINT("recover.loaded");
     TRY(log_start(s->log, e));
     KILL_POINT("recover.started");

@@ -21,13 +21,14 @@ static bool release_db(void *arg, struct slice name, void *value)
     return true;
 }
 
-static struct store *store_new(const struct store_options *opt)
+struct store *store_new(const struct store_options *opt)
 {
     struct store *s = mem_zalloc(sizeof(*s));
     size_t n = strlen(opt->dir) + 32;
 
     s->dir = mem_alloc(n);
     snprintf(s->dir, n, "%s/%llu", opt->dir, (unsigned long long)opt->number);
+    s->idx_dir = s->dir;
     s->number = opt->number;
     s->segs = opt->segs;
     s->catalog = map_new();
@@ -43,8 +44,7 @@ static struct store *store_new(const struct store_options *opt)
     return s;
 }
 
-/* What store_open got so far; log and LevelDB are closed already or were never opened. */
-static void store_free(struct store *s)
+void store_free(struct store *s)
 {
     map_each(s->catalog, release_db, NULL);
     map_free(s->catalog);

@@ -179,9 +179,22 @@ void compactor_stop(struct store *s); /* before the committer stops */
  * be read and stays. */
 enum status compact_segment(struct store *s, uint64_t seg, struct err *e) MUST_CHECK;
 
+/* ---- store.c ---- */
+struct store *store_new(const struct store_options *opt);
+/* Log and LevelDB are closed already or were never opened. */
+void store_free(struct store *s);
+
 /* ---- recover.c ---- */
 enum status store_recover(struct store *s, const struct store_options *opt,
                           struct err *e) MUST_CHECK;
+/* The same without a new segment, and the log is only read: the store can be looked at. */
+enum status store_recover_read_only(struct store *s, struct err *e) MUST_CHECK;
+
+/* ---- check_open.c: a store to look at, nothing below dir is written ---- */
+/* number: of the store in dir. segs: locked (seg_file_lock). ST_CORRUPT as store_open. */
+enum status check_open(const char *dir, uint64_t number, struct seg_store *segs,
+                       struct store **out, struct err *e) MUST_CHECK;
+void check_close(struct store *s);
 enum { STORE_SCHEMA = 2 };
 
 enum { STORE_OBSERVERS_MAX = 4 };
@@ -192,7 +205,8 @@ struct store_observer {
 /* One per server: in the order of its locks and owners, not of least padding. */
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct store {
-    char *dir; /* DIR/<n> */
+    char *dir;           /* DIR/<n> */
+    const char *idx_dir; /* where idx lies: dir, or a copy that a check made */
     uint64_t number;
     struct seg_store *segs;
     bool owns_segs;

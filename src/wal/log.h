@@ -42,7 +42,8 @@ struct log_record {
 struct log_options {
     uint64_t store;
     uint32_t segment_bytes; /* 0: LIMIT_SEGMENT_BYTES */
-    bool salvage;           /* quarantine damage and go on; never the default */
+    bool salvage;           /* go over what log_salvage could not mend; never the default */
+    bool read_only;         /* `divan check`: nothing is cut, sealed, rewritten */
 };
 struct log;
 

@@ -106,6 +106,17 @@ static enum status settle(struct log *log, size_t at, uint32_t off, bool clean, 
     return ss_status(rc);
 }
 
+/* The same in memory only. */
+static void settle_unwritten(struct log *log, size_t at, uint32_t off)
+{
+    if (log->nsegs > at + 1)
+        log->nsegs = at + 1;
+    if (log->nsegs == at + 1 && off <= FRAME_SEG_BYTES)
+        log->nsegs--;
+    else if (log->nsegs == at + 1)
+        log->segs[at].len = off;
+}
+
 static enum status recover(struct log *log, const struct ss_super *super, uint64_t from,
                            struct err *e)
 {
@@ -121,7 +132,9 @@ static enum status recover(struct log *log, const struct ss_super *super, uint64
     w.lost = log->salvage ? log_lost : NULL;
     st = verify(&w, from == 0 ? 1 : from, super->clean, e);
     KILL_POINT("recover.verified");
-    if (st == ST_OK && !log->salvage) { /* salvage leaves everything for another look */
+    if (st == ST_OK && log->read_only) {
+        settle_unwritten(log, w.at, w.off);
+    } else if (st == ST_OK && !log->salvage) { /* salvage leaves everything for another look */
         st = seal_before(log, w.at, file_len, e);
         if (st == ST_OK)
             st = settle(log, w.at, w.off, super->clean, e);
@@ -146,6 +159,7 @@ enum status log_open(struct seg_store *ss, const struct log_options *opt,
     memcpy(log->uuid, super->uuid, sizeof log->uuid);
     log->segment_bytes = opt->segment_bytes != 0 ? opt->segment_bytes : LIMIT_SEGMENT_BYTES;
     log->salvage = opt->salvage;
+    log->read_only = opt->read_only;
     ss->segment_bytes = log->segment_bytes;
     mutex_init(&log->mu, RANK_SEGMENTS);
     cond_init(&log->cv);

@@ -24,7 +24,7 @@ struct log {
     uint64_t store, epoch;
     unsigned char uuid[16];
     uint32_t segment_bytes;
-    bool salvage, started;
+    bool salvage, read_only, started;
 
     struct mutex mu; /* guards segs, nsegs and the roller's fields; never held across I/O */
     struct cond cv;

@@ -11,8 +11,8 @@
 #include "wal/seg_store.h"
 
 struct seg_store *seg_file_new(const char *dir); /* touches nothing before acquire or lock */
-/* `divan check` on a stopped server: takes DIR/LOCK without an epoch; reading and listing work,
- * nothing else. ST_EXISTS: a server runs. ST_NOT_FOUND: no such data directory. */
+/* `divan check` on a stopped server: takes DIR/LOCK without an epoch and without writing; reading
+ * and listing work, nothing else. ST_EXISTS: a server runs. ST_NOT_FOUND: no such directory. */
 enum status seg_file_lock(struct seg_store *s, struct err *e) MUST_CHECK;
 /* What STORE says, unchanged: out->epoch is the last owner's. ST_NOT_FOUND: no such store. */
 enum status seg_file_peek(struct seg_store *s, uint64_t store, struct ss_super *out,

@@ -29,15 +29,10 @@ static enum ss_rc of_status(enum status st)
     return st == ST_NOT_FOUND ? SS_NOENT : SS_IO;
 }
 
-static enum ss_rc lock_dir(struct seg_file *f, struct err *e)
+static enum ss_rc take_lock(struct seg_file *f, const char *path, int flags, struct err *e)
 {
-    char path[SEG_FILE_PATH], pid[32];
-    int fd, n;
+    int fd = open(path, flags | O_CLOEXEC, 0600);
 
-    if (f->lock_fd >= 0)
-        return SS_OK;
-    (void)snprintf(path, sizeof path, "%s/LOCK", f->dir);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return seg_file_errno(e, "open", path);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -50,20 +45,39 @@ static enum ss_rc lock_dir(struct seg_file *f, struct err *e)
         (void)close(fd);
         return rc;
     }
-    n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n)
-        log_warn("%s: the pid could not be written", path); /* only for people: the lock holds */
     f->lock_fd = fd;
+    return SS_OK;
+}
+
+static enum ss_rc lock_dir(struct seg_file *f, struct err *e)
+{
+    char path[SEG_FILE_PATH], pid[32];
+    enum ss_rc rc;
+    int n;
+
+    if (f->lock_fd >= 0)
+        return SS_OK;
+    (void)snprintf(path, sizeof path, "%s/LOCK", f->dir);
+    rc = take_lock(f, path, O_RDWR | O_CREAT, e);
+    if (rc != SS_OK)
+        return rc;
+    n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(f->lock_fd, 0) != 0 || pwrite(f->lock_fd, pid, (size_t)n, 0) != n)
+        log_warn("%s: the pid could not be written", path); /* only for people: the lock holds */
     return SS_OK;
 }
 
 enum status seg_file_lock(struct seg_store *s, struct err *e)
 {
     struct seg_file *f = seg_file_of(s);
+    char path[SEG_FILE_PATH];
+    enum ss_rc rc;
 
     if (!fs_exists(f->dir))
         return err_set(e, ST_NOT_FOUND, "%s: no such directory", f->dir);
-    return ss_status(lock_dir(f, e));
+    (void)snprintf(path, sizeof path, "%s/LOCK", f->dir);
+    rc = take_lock(f, path, O_RDONLY, e);
+    return rc == SS_NOENT ? ST_OK : ss_status(rc); /* no LOCK: nobody runs, nothing is made */
 }
 
 /* SS_NOENT: no STORE, or none of its slots is valid. */

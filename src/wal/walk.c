@@ -213,11 +213,11 @@ static enum status at_gap(struct walk *w, const struct err *why, struct err *e)
             return st;
         if (g.durable_lsn >= w->next_lsn)
             return err_set(e, ST_CORRUPT,
-                           "segment %llu, offset %u: acknowledged records from LSN %llu on are "
-                           "damaged (%.100s); records up to LSN %llu follow",
+                           "log/%016llx.seg, offset %u: acknowledged records, LSN %llu to %llu, are "
+                           "damaged (%.100s)",
                            (unsigned long long)w->segs[w->at].seg, (unsigned)w->off,
-                           (unsigned long long)w->next_lsn, why->reason,
-                           (unsigned long long)(g.first_lsn + g.nrec - 1));
+                           (unsigned long long)w->next_lsn, (unsigned long long)g.first_lsn - 1,
+                           why->reason);
     }
     return zero ? ST_NOT_FOUND : ST_TORN;
 }
