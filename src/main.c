@@ -7,17 +7,29 @@
 #include "base/signals.h"
 #include "version.h"
 
+enum { EXIT_DAMAGED = 74 /* EX_IOERR */ };
+
 static int serve(const struct config *cfg)
 {
     struct app *app = NULL;
     struct err e = {0};
     int rc = EXIT_FAILURE;
+    enum status st;
 
     signals_block(); /* before the first thread, so that only main sees signals */
-    if (app_start(&app, cfg, &e) != ST_OK) {
+    st = app_start(&app, cfg, &e);
+    if (st != ST_OK)
         fprintf(stderr, "divan: cannot start: %s\n", e.reason);
-        goto out;
+    if (st == ST_CORRUPT) {
+        fprintf(stderr,
+                "divan: data that was acknowledged is damaged. Bring back a copy of %s, or "
+                "start once with --salvage: it keeps all that can be read and lists what "
+                "is lost. `divan check` looks without changing anything.\n",
+                cfg->data);
+        rc = EXIT_DAMAGED;
     }
+    if (st != ST_OK)
+        goto out;
     log_info("signal %d, stopping", signals_wait());
     rc = EXIT_SUCCESS;
 out:

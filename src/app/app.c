@@ -46,7 +46,7 @@ static enum status attach_auth(struct app *app, const struct config *cfg, struct
 static enum status start_layers(struct app *app, const struct config *cfg, struct err *e)
 {
     struct vectors_options vo = {.target_recall = cfg->target_recall};
-    struct store_options so = {.dir = cfg->data};
+    struct store_options so = {.dir = cfg->data, .salvage = cfg->salvage};
     struct http_options ho = {.bind = cfg->bind, .port = (uint16_t)cfg->port};
 
     TRY(fs_mkdirs(cfg->data, e));

@@ -12,6 +12,7 @@ const char config_help[] =
     "Divan: a document database that speaks CouchDB's protocol and searches by meaning.\n"
     "\n"
     "  divan serve --data DIR [--bind ADDR] [--port N] [--config FILE] [--admin-user NAME]\n"
+    "              [--salvage]\n"
     "  divan check DATA     verify a data directory (the server must be stopped)\n"
     "  divan version\n"
     "  divan --help\n"
@@ -20,6 +21,9 @@ const char config_help[] =
     "that DIVAN_ADMIN_PASSWORD_FILE names, is the password of --admin-user (default: admin); or "
     "an\n"
     "[admins] section in the configuration file. Passwords are never taken from the command line.\n"
+    "--salvage starts although acknowledged data is damaged: all that can be read is kept, what "
+    "is\n"
+    "lost is listed in DATA/<n>/salvage-<time>.txt, damaged files are kept in quarantine.\n"
     "SIGTERM stops it: what is in flight is finished first.\n";
 
 enum { INI_BYTES_MAX = 1 << 20, PASSWORD_FILE_MAX = 4096 };
@@ -169,6 +173,11 @@ static enum status parse_serve(struct config *c, struct args *a, struct err *e)
 
     for (a->at = 2; a->at < a->argc; a->at++) {
         size_t i = 0;
+
+        if (strcmp(a->argv[a->at], "--salvage") == 0) {
+            c->salvage = true;
+            continue;
+        }
 
         while (i < sizeof(options) / sizeof(options[0]) &&
                strcmp(options[i].name, a->argv[a->at]) != 0)

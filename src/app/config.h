@@ -18,6 +18,7 @@ struct config {
     enum command command;
     const char *data;                              /* serve, check */
     const char *bind;                              /* [chttpd] bind_address, 127.0.0.1 */
+    bool salvage;                                  /* serve --salvage */
     unsigned port;                                 /* [chttpd] port, 5984 */
     struct config_admin admins[CONFIG_ADMINS_MAX]; /* [admins], and --admin-user */
     unsigned nadmins;

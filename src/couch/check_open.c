@@ -102,8 +102,8 @@ static enum status no_super(struct store *s, struct err *e)
     return ss_status(rc);
 }
 
-enum status check_open(const char *dir, uint64_t number, struct seg_store *segs,
-                       struct store **out, struct err *e)
+enum status check_open(const char *dir, uint64_t number, struct seg_store *segs, struct store **out,
+                       struct err *e)
 {
     struct store_options opt = {.dir = dir, .number = number, .segs = segs};
     struct store *s = store_new(&opt);

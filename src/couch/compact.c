@@ -6,6 +6,7 @@
  * most 20 MB/s, half of it while requests queue up, four times as much when the log is longer than
  * twice what is live: then writers are faster than that. POST /{db}/_compact asks for every segment
  * that is less than 95 % live. compact_segment.c does the work on one.
+ * Once a minute it reads a sealed segment through, so that bit rot is found while copies exist.
  * Threads: its own; requests come from any.
  */
 #include <stdio.h>
@@ -26,7 +27,8 @@ enum {
     ASKED_GRACE_US = 100000,
     BUSY_BATCHES = 64,
     MANY_SEGMENTS = 32, /* then small ones are worth the trouble too */
-    SEAL_WAIT_US = 1000000
+    SEAL_WAIT_US = 1000000,
+    SCRUB_US = 60 * 1000000 /* a segment a minute: about 1 MB/s */
 };
 static const double AUTO_LIVE = 0.5, LONG_LIVE = 0.7, ASKED_LIVE = 0.95;
 static const double LONG = 1.7; /* times the live bytes: then fuller segments are taken too */
@@ -49,6 +51,7 @@ struct compactor {
     uint64_t allowance_us;          /* when the bytes written so far are paid for */
     uint64_t bad_seg, bad_until_us; /* could not be emptied; left alone for a while */
     bool asked;
+    uint64_t scrubbed; /* the last segment that was read for its checksums */
 };
 
 /* ---- pace ---- */
@@ -136,7 +139,8 @@ static bool is_worth(const struct compactor *c, const struct log_seg_info *i, do
 {
     double dead = (1 - u) * (double)i->len;
 
-    if (!i->sealed || u >= (is_long(c->s) ? LONG_LIVE : AUTO_LIVE))
+    if (!i->sealed || log_is_damaged(c->s->log, i->seg) ||
+        u >= (is_long(c->s) ? LONG_LIVE : AUTO_LIVE))
         return false;
     if (i->seg == c->bad_seg && time_mono_us() < c->bad_until_us)
         return false;
@@ -223,7 +227,8 @@ static void serve(struct compactor *c, struct db *db)
     close_tail(c);
     n = log_segments(c->s->log, &v);
     for (size_t i = 0; i < n; i++) {
-        v[i].sealed = v[i].sealed && live_part(c->s, &v[i]) < ASKED_LIVE;
+        v[i].sealed = v[i].sealed && live_part(c->s, &v[i]) < ASKED_LIVE &&
+                      !log_is_damaged(c->s->log, v[i].seg);
         total += v[i].sealed ? accounts_live(c->s->accounts, v[i].seg) : 0;
     }
     mutex_lock(&c->mu);
@@ -311,6 +316,31 @@ void store_tasks(struct store *s, struct buf *out, unsigned *n)
     mutex_unlock(&c->mu);
 }
 
+/* ---- the scrubber ---- */
+
+static enum status look_away(void *arg, const struct log_record *rec, struct err *e)
+{
+    (void)rec;
+    if (stopping(arg))
+        return err_set(e, ST_UNAVAILABLE, "the store closes");
+    return ST_OK;
+}
+
+/* Reads one sealed segment, so that damage is known before a reader or compaction meets it. */
+static void scrub(struct compactor *c)
+{
+    struct log_seg_info *v;
+    size_t n = log_segments(c->s->log, &v), i = 0;
+    struct err e;
+
+    while (i < n && (!v[i].sealed || v[i].seg <= c->scrubbed))
+        i++;
+    c->scrubbed = i < n ? v[i].seg : 0; /* 0: from the first again */
+    if (i < n && log_scan_seg(c->s->log, v[i].seg, look_away, c, &e) != ST_OK && !stopping(c))
+        log_warn("store %s: segment %llu: %s", c->s->dir, (unsigned long long)v[i].seg, e.reason);
+    mem_free(v);
+}
+
 /* ---- the thread ---- */
 
 static bool has_asks(struct compactor *c)
@@ -327,6 +357,7 @@ static void compactor_main(void *arg)
 {
     struct compactor *c = arg;
     uint64_t next = time_mono_us() + FIRST_LOOK_US, now, seg;
+    uint64_t next_scrub = next + SCRUB_US;
 
     while (!stopping(c)) {
         if (serve_next(c))
@@ -337,6 +368,10 @@ static void compactor_main(void *arg)
             seg = choose(c);
             if (seg != 0 && compact(c, seg) == ST_OK)
                 next = now; /* perhaps another one */
+        }
+        if (now >= next_scrub) {
+            scrub(c);
+            next_scrub = now + SCRUB_US;
         }
         now = time_mono_us();
         if (!has_asks(c) && now < next)

@@ -34,6 +34,10 @@ struct compact_work {
     size_t n, bytes, looked; /* looked: rows read since the arena was empty */
 };
 
+struct compact_work *compact_work_new(struct store *s, uint64_t seg,
+                                      const struct compact_pace *pace);
+void compact_work_free(struct compact_work *w);
+bool compact_no_pace(void *arg, uint64_t bytes);
 /* NULL: it does not exist (any more). Valid until the work ends. */
 struct db *compact_db_of(struct compact_work *w, uint32_t dbnum);
 /* A move in the batch, which must have room; valid until the next flush. db may be NULL. */
@@ -43,6 +47,9 @@ struct commit_op *compact_next_op(struct compact_work *w, struct db *db, enum mo
  * record that led to it, or 0. */
 enum status compact_look_doc(struct compact_work *w, struct db *db, struct slice id, uint64_t ver,
                              bool *is_in, struct err *e) MUST_CHECK;
+/* A leaf's body region, and those of its attachments that lie in w->seg, behind what the move
+ * carries already. */
+enum status compact_carry_leaf(struct compact_work *w, struct revnode *n, struct err *e) MUST_CHECK;
 /* Commits the batch and empties it, and the arena. ST_UNAVAILABLE: the store closes. */
 enum status compact_flush(struct compact_work *w, struct err *e) MUST_CHECK;
 /* Before something is added: makes room for it. */

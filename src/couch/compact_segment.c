@@ -116,9 +116,7 @@ static enum status load_att(struct compact_work *w, struct att *t, struct err *e
     return ST_OK;
 }
 
-/* The leaf's body region, and those of its attachments that lie in the segment, behind what the
- * move carries already. */
-static enum status carry_leaf(struct compact_work *w, struct revnode *n, struct err *e)
+enum status compact_carry_leaf(struct compact_work *w, struct revnode *n, struct err *e)
 {
     char *bytes = arena_alloc(w->a, n->ptr.len);
     size_t at = w->bodies.n;
@@ -176,7 +174,7 @@ static enum status add_doc_move(struct compact_work *w, struct db *db, const str
         if (!n->leaf && n->has_body && n->ptr.seg == w->seg)
             n->has_body = false;
         if (leaf_is_in(w, d, i) && (w->bodies.n == 0 || w->bodies.n + n->ptr.len < MOVE_BYTES))
-            TRY(carry_leaf(w, n, e));
+            TRY(compact_carry_leaf(w, n, e));
     }
     op = compact_next_op(w, db, MOVE_DOC, f->ver);
     op->docid = arena_dup(w->a, f->id);
@@ -275,6 +273,33 @@ enum status compact_flush_when_full(struct compact_work *w, struct err *e)
 
 /* ---- records ---- */
 
+/* A record without a body, as salvage writes it of a document whose body is lost: while nothing
+ * newer is known of the document, it is said again. */
+static enum status see_bare_doc(struct compact_work *w, struct db *db, const struct log_record *rec,
+                                struct err *e)
+{
+    struct docinfo *d = arena_zalloc(w->a, sizeof(*d));
+    struct doc_record said;
+    struct revtree tree;
+    struct slice row;
+    enum status st;
+
+    revtree_init(&tree, w->a);
+    TRY(doc_record_decode(w->a, rec->body, &said, &tree, e));
+    for (uint32_t i = 0; i < tree.n; i++)
+        if (tree.nodes[i].has_body && tree.nodes[i].ptr.seg == SEG_SELF)
+            return ST_OK;
+    st = kv_get(w->s->kv, NULL, key_db(w->a, db_num(db), KEY_INFO, said.docid), w->a, &row, e);
+    if (st != ST_OK)
+        return st == ST_NOT_FOUND ? ST_OK : st;
+    TRY(docinfo_decode(w->a, row, d, e));
+    if (d->seq != said.seq)
+        return ST_OK;
+    buf_clear(&w->bodies);
+    return add_doc_move(
+        w, db, &(struct found){.id = said.docid, .row = row, .info = d, .ver = rec->ver}, e);
+}
+
 static enum status see_doc(struct compact_work *w, const struct log_record *rec, struct err *e)
 {
     struct db *db = compact_db_of(w, rec->dbnum);
@@ -288,7 +313,10 @@ static enum status see_doc(struct compact_work *w, const struct log_record *rec,
     id = rd_bytes(&r, n > rd_left(&r) ? rd_left(&r) + 1 : (size_t)n);
     if (r.bad || id.n == 0)
         return err_set(e, ST_CORRUPT, "document record %llu", (unsigned long long)rec->lsn);
-    return compact_look_doc(w, db, id, rec->ver, &is_in, e);
+    TRY(compact_look_doc(w, db, id, rec->ver, &is_in, e));
+    if (is_in || w->counting || (rec->flags & LOG_F_MOVED) == 0)
+        return ST_OK;
+    return see_bare_doc(w, db, rec, e);
 }
 
 /* Whether the row is what this record says. */
@@ -525,33 +553,46 @@ static bool is_oldest(struct store *s, uint64_t seg)
     return oldest;
 }
 
-enum status compact_one(struct store *s, uint64_t seg, const struct compact_pace *pace,
-                        struct err *e)
+struct compact_work *compact_work_new(struct store *s, uint64_t seg,
+                                      const struct compact_pace *pace)
 {
     struct compact_work *w = mem_zalloc(sizeof(*w));
-    enum status st;
 
     w->s = s;
     w->pace = pace;
     w->seg = seg;
-    w->oldest = is_oldest(s, seg);
     w->a = arena_new();
     w->dbs = map_new();
     w->states = map_new();
     buf_init(&w->bodies, (size_t)2 * LIMIT_RECORD_BYTES);
-    atomic_store(&s->victim, seg);
-    st = run(w, e);
-    atomic_store(&s->victim, 0);
+    return w;
+}
+
+void compact_work_free(struct compact_work *w)
+{
     map_each(w->dbs, release_one, NULL);
     map_free(w->dbs);
     map_free(w->states);
     buf_free(&w->bodies);
     arena_free(w->a);
     mem_free(w);
+}
+
+enum status compact_one(struct store *s, uint64_t seg, const struct compact_pace *pace,
+                        struct err *e)
+{
+    struct compact_work *w = compact_work_new(s, seg, pace);
+    enum status st;
+
+    w->oldest = is_oldest(s, seg);
+    atomic_store(&s->victim, seg);
+    st = run(w, e);
+    atomic_store(&s->victim, 0);
+    compact_work_free(w);
     return st;
 }
 
-static bool no_pace(void *arg, uint64_t bytes)
+bool compact_no_pace(void *arg, uint64_t bytes)
 {
     (void)arg;
     (void)bytes;
@@ -560,7 +601,7 @@ static bool no_pace(void *arg, uint64_t bytes)
 
 enum status compact_segment(struct store *s, uint64_t seg, struct err *e)
 {
-    const struct compact_pace pace = {.moved = no_pace, .wait = no_pace};
+    const struct compact_pace pace = {.moved = compact_no_pace, .wait = compact_no_pace};
 
     return compact_one(s, seg, &pace, e);
 }

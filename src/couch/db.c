@@ -172,16 +172,20 @@ static enum status load_one(void *arg, struct slice name, struct slice v, struct
 {
     struct loader *l = arg;
     struct db_counts counts = {0};
-    struct db_sizes sizes;
+    struct db_sizes sizes = {0};
     struct db_waiter *nobody = NULL;
     struct cat_row row;
     struct slice meta;
+    enum status st;
     struct db *db;
 
     arena_reset(l->a);
     TRY(cat_row_decode(v, &row, e));
-    TRY(kv_get(l->s->kv, NULL, key_db(l->a, row.dbnum, KEY_META, SLICE_LIT("")), l->a, &meta, e));
-    TRY(meta_row_decode(meta, &counts, &sizes, e));
+    st = kv_get(l->s->kv, NULL, key_db(l->a, row.dbnum, KEY_META, SLICE_LIT("")), l->a, &meta, e);
+    if (st == ST_OK)
+        TRY(meta_row_decode(meta, &counts, &sizes, e));
+    else if (st != ST_NOT_FOUND || l->s->salvage == NULL) /* salvage counts anew */
+        return st;
     TRY(purge_range(l->s->kv, row.dbnum, &counts.purge_first, &counts.purge_seq, e));
     accounts_db_set(l->s->accounts, row.dbnum, &sizes);
     db = db_new(l->s, name, &row, &counts);

@@ -232,6 +232,10 @@ static enum status recover_rows(struct store *s, const struct store_options *opt
     TRY(open_index(s, opt, &applied, e));
     KILL_POINT("recover.index");
     TRY(log_open(s->segs, lo, &s->super, applied + 1, &s->log, e));
+    if (applied > log_last_lsn(s->log) && s->salvage != NULL) {
+        salvage_missing(s->salvage, log_last_lsn(s->log) + 1, applied);
+        log_skip_to(s->log, applied);
+    }
     if (applied > log_last_lsn(s->log))
         return err_set(e, ST_CORRUPT,
                        "log was rolled back: the index has record %llu, the log ends at %llu",
@@ -240,6 +244,7 @@ static enum status recover_rows(struct store *s, const struct store_options *opt
         TRY(start_over(s, opt, lo, e));
         applied = 0;
     }
+    s->recovered_from = applied;
     KILL_POINT("recover.log");
     blobs_use_index(s->blobs, s->kv);
     TRY(accounts_load(s->accounts, s->kv, e));

@@ -101,16 +101,25 @@ enum status store_open(const struct store_options *opt, struct store **out, stru
     struct store *s = store_new(opt);
     enum status st = acquire(s, opt, e);
 
+    if (st == ST_OK && opt->salvage)
+        st = salvage_begin(s, e);
     if (st == ST_OK)
         st = store_recover(s, opt, e);
     if (st != ST_OK) {
         log_close(s->log);
         kv_close(s->kv);
+        salvage_free(s->salvage);
         store_free(s);
         return st;
     }
     committer_start(s);
     maint_start(s);
+    if (s->salvage != NULL)
+        st = salvage_finish(s, e);
+    if (st != ST_OK) {
+        store_close(s);
+        return st;
+    }
     if (!opt->no_compaction)
         compactor_start(s);
     *out = s;

@@ -184,6 +184,16 @@ struct store *store_new(const struct store_options *opt);
 /* Log and LevelDB are closed already or were never opened. */
 void store_free(struct store *s);
 
+/* ---- salvage.c ---- */
+struct salvage_run;
+/* Mends the log of an acquired store. */
+enum status salvage_begin(struct store *s, struct err *e) MUST_CHECK;
+/* After recovery, with the committer running; frees the run. */
+enum status salvage_finish(struct store *s, struct err *e) MUST_CHECK;
+/* The log ends before what the index has seen. */
+void salvage_missing(struct salvage_run *r, uint64_t first, uint64_t last);
+void salvage_free(struct salvage_run *r); /* NULL is fine */
+
 /* ---- recover.c ---- */
 enum status store_recover(struct store *s, const struct store_options *opt,
                           struct err *e) MUST_CHECK;
@@ -192,8 +202,8 @@ enum status store_recover_read_only(struct store *s, struct err *e) MUST_CHECK;
 
 /* ---- check_open.c: a store to look at, nothing below dir is written ---- */
 /* number: of the store in dir. segs: locked (seg_file_lock). ST_CORRUPT as store_open. */
-enum status check_open(const char *dir, uint64_t number, struct seg_store *segs,
-                       struct store **out, struct err *e) MUST_CHECK;
+enum status check_open(const char *dir, uint64_t number, struct seg_store *segs, struct store **out,
+                       struct err *e) MUST_CHECK;
 void check_close(struct store *s);
 enum { STORE_SCHEMA = 2 };
 
@@ -217,6 +227,8 @@ struct store {
 
     struct accounts *accounts;
     struct blobs *blobs;
+    struct salvage_run *salvage; /* while it is opened with salvage */
+    uint64_t recovered_from;     /* the last LSN that the index had when it was opened */
 
     struct mutex catalog_mu;                    /* RANK_CATALOG */
     struct map *catalog GUARDED_BY(catalog_mu); /* name -> struct db, which it references */

@@ -26,6 +26,22 @@ enum status h_root(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
+enum { DAMAGED_SHOWN = 16 };
+
+/* Files in which something failed its checksum: the rest of the data is served. */
+static void put_damaged(struct arena *a, struct store *s, struct json *o)
+{
+    uint64_t segs[DAMAGED_SHOWN];
+    size_t n = log_damaged(store_log(s), segs, DAMAGED_SHOWN);
+    struct json *list = json_array(a);
+
+    for (size_t i = 0; i < n && i < DAMAGED_SHOWN; i++)
+        json_add(a, list,
+                 json_str(a, arena_printf(a, "log/%016llx.seg", (unsigned long long)segs[i])));
+    if (n != 0)
+        json_put(a, o, "damaged", list);
+}
+
 /* GET /_up: 404 while the store does not write, with the reason. */
 enum status h_up(struct request *rq, struct reply *rp)
 {
@@ -36,6 +52,7 @@ enum status h_up(struct request *rq, struct reply *rp)
     json_put_cstr(a, o, "status", trouble[0] == '\0' ? "ok" : "maintenance_mode");
     if (trouble[0] != '\0')
         json_put_cstr(a, o, "reason", trouble);
+    put_damaged(a, rq->svc->store, o);
     json_put(a, o, "seeds", json_object(a));
     reply_json(rp, trouble[0] == '\0' ? 200 : 404, o);
     return ST_OK;

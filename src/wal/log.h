@@ -74,6 +74,14 @@ enum status log_read(struct log *log, const struct seg_ptr *p, void *out, struct
 enum status log_read_raw(struct log *log, uint64_t seg, uint32_t off, void *out, uint32_t *n,
                          struct err *e) MUST_CHECK;
 
+/* ---- damage met while running; log_damage.c ----
+ * log_read and log_scan_seg note the segment in which bytes failed their checksum (in memory: it is
+ * met again after a restart). It is told once; compaction leaves such a segment alone. */
+void log_note_damage(struct log *log, uint64_t seg, const struct err *why);
+bool log_is_damaged(struct log *log, uint64_t seg);
+/* Copies up to max of their numbers; how many there are. */
+size_t log_damaged(struct log *log, uint64_t *out, size_t max);
+
 /* ---- compaction (couch/compact.c); log_gone.c ---- */
 struct log_seg_info {
     uint64_t seg, first_lsn; /* first_lsn 0: it has no group */
@@ -94,6 +102,9 @@ void log_want_roll(struct log *log);
 /* How many gaps log_open went over: when it started after LSN 1, the index is older than the log's
  * last compaction. */
 uint64_t log_gaps(const struct log *log);
+
+/* Salvage, before log_start: the next record has LSN lsn + 1 although the log ends before. */
+void log_skip_to(struct log *log, uint64_t lsn);
 
 uint64_t log_last_lsn(const struct log *log);
 uint64_t log_bytes(const struct log *log); /* of all segments */

@@ -56,6 +56,7 @@ enum status log_scan_seg(struct log *log, uint64_t seg,
     const struct log_seg *found;
     struct log_seg s = {0};
     enum status st = ST_OK;
+    bool bad = false;
     struct walk w;
 
     mutex_lock(&log->mu);
@@ -76,14 +77,17 @@ enum status log_scan_seg(struct log *log, uint64_t seg,
         uint32_t off;
 
         st = walk_next(&w, &g, &payload, &off, e);
-        if (st == ST_OK)
-            st = log_visit_group(&s, off, payload, &(struct log_visit){0, fn, arg}, e);
-        else if (st == ST_NOT_FOUND || st == ST_TORN)
+        if (st != ST_OK) {
+            bad = st == ST_CORRUPT || st == ST_TORN || (st == ST_NOT_FOUND && w.off != s.len);
             break;
+        }
+        st = log_visit_group(&s, off, payload, &(struct log_visit){0, fn, arg}, e);
     }
-    if (st == ST_TORN || (st == ST_NOT_FOUND && w.off != s.len))
+    if (bad && st != ST_CORRUPT)
         st = err_set(e, ST_CORRUPT, "segment %llu: %u of %u bytes can be read",
                      (unsigned long long)seg, (unsigned)w.off, (unsigned)s.len);
+    if (bad)
+        log_note_damage(log, seg, e);
     walk_fini(&w);
     return st == ST_NOT_FOUND ? ST_OK : st;
 }

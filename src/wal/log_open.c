@@ -5,6 +5,7 @@
  * fsync leaves pages that look written and are not.
  */
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/kill_point.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -134,7 +135,7 @@ static enum status recover(struct log *log, const struct ss_super *super, uint64
     KILL_POINT("recover.verified");
     if (st == ST_OK && log->read_only) {
         settle_unwritten(log, w.at, w.off);
-    } else if (st == ST_OK && !log->salvage) { /* salvage leaves everything for another look */
+    } else if (st == ST_OK) {
         st = seal_before(log, w.at, file_len, e);
         if (st == ST_OK)
             st = settle(log, w.at, w.off, super->clean, e);
@@ -175,6 +176,12 @@ enum status log_open(struct seg_store *ss, const struct log_options *opt,
     return ST_OK;
 }
 
+void log_skip_to(struct log *log, uint64_t lsn)
+{
+    ASSERT(log->salvage && !log->started && lsn >= log_last_lsn(log));
+    atomic_store(&log->last_lsn, lsn);
+}
+
 uint64_t log_last_lsn(const struct log *log)
 {
     return atomic_load(&log->last_lsn);
@@ -203,6 +210,7 @@ void log_close(struct log *log)
         log_roll_end(log);
     cond_fini(&log->cv);
     mutex_fini(&log->mu);
+    mem_free(log->damaged);
     mem_free(log->segs);
     mem_free(log->stage);
     mem_free(log->iov);

@@ -41,6 +41,8 @@ struct log {
     struct err del_err;
     bool stop;
     struct thread roller;
+    uint64_t *damaged;
+    size_t ndamaged;
 
     _Atomic uint64_t last_lsn; /* durable; written by the appender, read by anybody */
     _Atomic uint64_t bytes, appended, tail_seg;

@@ -6,12 +6,16 @@ enum status log_read(struct log *log, const struct seg_ptr *p, void *out, struct
 {
     enum ss_rc rc = log->ss->ops->read(log->ss, log->store, p->seg, p->off, out, p->len, e);
 
+    if (rc == SS_CORRUPT)
+        log_note_damage(log, p->seg, e);
     if (rc != SS_OK)
         return ss_status(rc);
-    if (crc32c(0, out, p->len) != p->crc)
-        return err_set(e, ST_CORRUPT, "segment %llu, offset %u: %u bytes fail their checksum",
-                       (unsigned long long)p->seg, (unsigned)p->off, (unsigned)p->len);
-    return ST_OK;
+    if (crc32c(0, out, p->len) == p->crc)
+        return ST_OK;
+    (void)err_set(e, ST_CORRUPT, "segment %llu, offset %u: %u bytes fail their checksum",
+                  (unsigned long long)p->seg, (unsigned)p->off, (unsigned)p->len);
+    log_note_damage(log, p->seg, e);
+    return ST_CORRUPT;
 }
 
 /* Where a segment's valid bytes end. */

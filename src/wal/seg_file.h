@@ -17,4 +17,14 @@ enum status seg_file_lock(struct seg_store *s, struct err *e) MUST_CHECK;
 /* What STORE says, unchanged: out->epoch is the last owner's. ST_NOT_FOUND: no such store. */
 enum status seg_file_peek(struct seg_store *s, uint64_t store, struct ss_super *out,
                           struct err *e) MUST_CHECK;
+/* ---- salvage (salvage.c), on a store that was acquired ---- */
+/* A durable copy of the segment in DATA/<n>/quarantine. */
+enum status seg_file_keep(struct seg_store *s, uint64_t store, uint64_t seg,
+                          struct err *e) MUST_CHECK;
+/* Moves it there. */
+enum status seg_file_set_aside(struct seg_store *s, uint64_t store, uint64_t seg,
+                               struct err *e) MUST_CHECK;
+/* Writes over bytes of it; durable. */
+enum status seg_file_patch(struct seg_store *s, uint64_t store, uint64_t seg, uint32_t off,
+                           const void *bytes, size_t n, struct err *e) MUST_CHECK;
 #endif

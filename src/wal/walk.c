@@ -212,12 +212,12 @@ static enum status at_gap(struct walk *w, const struct err *why, struct err *e)
         if (st != ST_OK)
             return st;
         if (g.durable_lsn >= w->next_lsn)
-            return err_set(e, ST_CORRUPT,
-                           "log/%016llx.seg, offset %u: acknowledged records, LSN %llu to %llu, are "
-                           "damaged (%.100s)",
-                           (unsigned long long)w->segs[w->at].seg, (unsigned)w->off,
-                           (unsigned long long)w->next_lsn, (unsigned long long)g.first_lsn - 1,
-                           why->reason);
+            return err_set(
+                e, ST_CORRUPT,
+                "log/%016llx.seg, offset %u: acknowledged records, LSN %llu to %llu, are "
+                "damaged (%.100s)",
+                (unsigned long long)w->segs[w->at].seg, (unsigned)w->off,
+                (unsigned long long)w->next_lsn, (unsigned long long)g.first_lsn - 1, why->reason);
     }
     return zero ? ST_NOT_FOUND : ST_TORN;
 }
