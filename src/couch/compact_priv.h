@@ -25,7 +25,7 @@ struct compact_work {
     bool counting;      /* only look: how much is still needed */
     bool needs_next;    /* it has records that say what the next database number is */
     uint64_t needed;    /* found while counting */
-    struct map *dbs;    /* dbnum(4) -> struct db, referenced; or NULL_DB */
+    struct map *dbs;    /* all of them: dbnum(4) -> struct db, referenced */
     struct map *states; /* databases of which it has catalogue records: dbnum(4) -> struct db */
     struct arena *a;    /* of the batch */
     struct buf bodies;

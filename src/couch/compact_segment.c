@@ -32,49 +32,42 @@ enum {
     LOOK_MAX = 1000
 };
 
-static char null_db; /* stands for a database that is not there */
-
 /* ---- databases by number ---- */
 
-struct by_num {
-    uint32_t dbnum;
-    struct db *db;
-};
-
-static bool match_num(void *arg, struct slice name, void *value)
+static bool add_db(void *arg, struct slice name, void *value)
 {
-    struct by_num *q = arg;
+    struct compact_work *w = arg;
+    unsigned char key[4];
 
     (void)name;
-    if (db_num(value) == q->dbnum)
-        q->db = db_ref(value);
-    return q->db == NULL;
+    put_be32(key, db_num(value));
+    (void)map_put(w->dbs, slice_of(key, sizeof(key)), db_ref(value));
+    return true;
+}
+
+/* After the sync: a database that is created from now on has nothing in the segment. */
+static void list_dbs(struct compact_work *w)
+{
+    mutex_lock(&w->s->catalog_mu);
+    map_each(w->s->catalog, add_db, w);
+    mutex_unlock(&w->s->catalog_mu);
 }
 
 struct db *compact_db_of(struct compact_work *w, uint32_t dbnum)
 {
-    struct by_num q = {.dbnum = dbnum};
     unsigned char key[4];
-    void *known;
+    struct db *db;
 
     put_be32(key, dbnum);
-    known = map_get(w->dbs, slice_of(key, sizeof(key)));
-    if (known == NULL) {
-        mutex_lock(&w->s->catalog_mu);
-        map_each(w->s->catalog, match_num, &q);
-        mutex_unlock(&w->s->catalog_mu);
-        known = q.db != NULL ? (void *)q.db : (void *)&null_db;
-        map_put(w->dbs, slice_of(key, sizeof(key)), known);
-    }
-    return known == &null_db || db_dropped(known) ? NULL : known;
+    db = map_get(w->dbs, slice_of(key, sizeof(key)));
+    return db == NULL || db_dropped(db) ? NULL : db;
 }
 
-static bool release_one(void *arg, struct slice key, void *value)
+static bool release_one(void *arg, struct slice key, void *db)
 {
     (void)arg;
     (void)key;
-    if (value != &null_db)
-        db_release(value);
+    db_release(db);
     return true;
 }
 
@@ -521,6 +514,7 @@ static enum status run(struct compact_work *w, struct err *e)
     bool undeleted = w->s->undeleted;
 
     TRY(sync(w, e));
+    list_dbs(w);
     KILL_POINT("compact.victim");
     TRY(move_all(w, e));
     KILL_POINT("compact.moved");

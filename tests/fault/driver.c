@@ -62,11 +62,37 @@ static void mark_local(struct buf *b, const struct commit_op *op)
     buf_char(b, '\n');
 }
 
+/* One at a time: its number is the next one. */
+static void mark_purge(struct buf *b, const struct commit_op *op)
+{
+    uint32_t keep = db_purged_infos_limit(op->db);
+    struct slice name = db_name(op->db);
+    struct db_counts c;
+
+    db_get_counts(op->db, &c);
+    for (uint32_t i = 0; i < op->npath; i++) {
+        buf_char(b, '-');
+        dump_leaf_key(b, name, op->docid, &op->path[i]);
+        buf_char(b, '\n');
+    }
+    for (uint64_t n = c.purge_first; n + keep <= c.purge_seq + 1; n++) {
+        buf_char(b, '-');
+        dump_purge_key(b, name, n);
+        buf_char(b, '\n');
+    }
+    buf_char(b, '+');
+    dump_purge_key(b, name, c.purge_seq + 1);
+    buf_char(b, '\t');
+    dump_purge_value(b, op->docid, op->path, op->npath);
+    buf_char(b, '\n');
+}
+
 static void mark_drop(struct buf *b, struct slice name)
 {
     mark_line_db(b, "-b/", name);
     mark_line_db(b, "\n*d/", name);
     mark_line_db(b, "/\n*l/", name);
+    mark_line_db(b, "/\n*p/", name);
     buf_str(b, "/\n");
 }
 
@@ -80,6 +106,8 @@ static void mark_request(unsigned n, const struct commit_op *op)
         mark_doc(&b, op);
     } else if (op->kind == COMMIT_LOCAL) {
         mark_local(&b, op);
+    } else if (op->kind == COMMIT_PURGE) {
+        mark_purge(&b, op);
     } else if (op->kind == COMMIT_DB_DROP) {
         mark_drop(&b, db_name(op->db));
     } else if (op->kind == COMMIT_DB_CREATE || op->kind == COMMIT_DB_PROPS) {
@@ -441,6 +469,46 @@ void drive_delete(struct drive *d, struct db *db, const char *id)
 
     op.deleted = true;
     drive_run(d, &op, 1);
+}
+
+void drive_purge(struct drive *d, struct db *db, const char *id, bool all)
+{
+    struct commit_op op = {.kind = COMMIT_PURGE, .db = db, .docid = arena_dup(d->a, slice_str(id))};
+    struct docinfo info = {0};
+    struct rev *revs;
+    uint32_t *leaves;
+    struct slice row;
+
+    if (db == NULL)
+        return;
+    if (kv_get(store_kv(d->s), NULL, key_db(d->a, db_num(db), KEY_INFO, op.docid), d->a, &row,
+               &d->e) == ST_OK &&
+        docinfo_decode(d->a, row, &info, &d->e) == ST_OK)
+        op.npath = revtree_leaves(&info.tree, d->a, &leaves);
+    if (op.npath > 1 && !all)
+        op.npath = 1;
+    revs = arena_array(d->a, op.npath + 1, sizeof *revs);
+    for (uint32_t i = 0; i < op.npath; i++)
+        revs[i] = info.tree.nodes[leaves[i]].rev;
+    if (op.npath == 0)
+        revs[op.npath++] = new_rev(d, 1);
+    op.path = revs;
+    op.purged = arena_zalloc(d->a, op.npath);
+    drive_run(d, &op, 1);
+}
+
+void drive_purge_limit(struct drive *d, struct db *db, uint32_t n)
+{
+    struct commit_op op = {.kind = COMMIT_DB_PROPS,
+                           .db = db,
+                           .purged_infos_limit = n,
+                           .revs_limit = 1000,
+                           .security = SLICE_LIT(FAULT_SECURITY)};
+
+    if (db != NULL) {
+        op.docid = db_name(db);
+        drive_run(d, &op, 1);
+    }
 }
 
 int main(int argc, char **argv)

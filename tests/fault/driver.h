@@ -52,6 +52,10 @@ void drive_run_apart(struct drive *d, struct commit_op *ops, size_t n);
 void drive_run_atomic(struct drive *d, struct commit_op *ops, size_t n);
 void drive_put(struct drive *d, struct db *db, const char *id, size_t bytes);
 void drive_delete(struct drive *d, struct db *db, const char *id);
+/* Purges leaves of the document: the winner, or all; of one that is not there, a revision. */
+void drive_purge(struct drive *d, struct db *db, const char *id, bool all);
+/* So many infos of purges are kept. */
+void drive_purge_limit(struct drive *d, struct db *db, uint32_t n);
 
 void script_run(struct drive *d, const char *name); /* exits 2 for an unknown one */
 #endif

@@ -6,6 +6,7 @@
 #include "couch/doc_read.h"
 #include "couch/keys.h"
 #include "couch/local.h"
+#include "couch/purge.h"
 
 void dump_leaf_key(struct buf *out, struct slice db, struct slice id, const struct rev *rev)
 {
@@ -32,6 +33,22 @@ void dump_leaf_value(struct buf *out, bool deleted, const struct doc_body *body)
 void dump_local_value(struct buf *out, uint64_t n, struct slice json)
 {
     buf_printf(out, "0-%llu %08x", (unsigned long long)n, crc32c(0, json.p, json.n));
+}
+
+void dump_purge_key(struct buf *out, struct slice db, uint64_t purge_seq)
+{
+    buf_str(out, "p/");
+    buf_add(out, db);
+    buf_printf(out, "/%08llu", (unsigned long long)purge_seq);
+}
+
+void dump_purge_value(struct buf *out, struct slice id, const struct rev *revs, uint32_t n)
+{
+    buf_add(out, id);
+    for (uint32_t i = 0; i < n; i++) {
+        buf_char(out, ' ');
+        rev_write(out, &revs[i]);
+    }
 }
 
 void dump_db_value(struct buf *out, uint64_t revs_limit, struct slice security)
@@ -128,6 +145,24 @@ static enum status dump_rows(struct db *db, enum key_db_class class, struct buf 
     return st;
 }
 
+static enum status dump_purges(struct db *db, struct buf *out, struct err *e)
+{
+    struct purge_walk *w = purge_walk_new(store_kv(db_store(db)), db_num(db), 0);
+    struct purge_info p;
+    enum status st;
+    uint64_t n;
+    bool got;
+
+    while ((st = purge_walk_next(w, &n, &p, &got, e)) == ST_OK && got) {
+        dump_purge_key(out, db_name(db), n);
+        buf_char(out, '\t');
+        dump_purge_value(out, p.docid, p.revs, p.nrevs);
+        buf_char(out, '\n');
+    }
+    purge_walk_free(w);
+    return st;
+}
+
 static enum status dump_db(struct store *s, struct slice name, struct arena *a, struct buf *out,
                            struct err *e)
 {
@@ -143,6 +178,8 @@ static enum status dump_db(struct store *s, struct slice name, struct arena *a, 
     st = dump_rows(db, KEY_INFO, out, e);
     if (st == ST_OK)
         st = dump_rows(db, KEY_LOCAL, out, e);
+    if (st == ST_OK)
+        st = dump_purges(db, out, e);
     db_release(db);
     return st;
 }

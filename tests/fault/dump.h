@@ -15,6 +15,9 @@ void dump_leaf_key(struct buf *out, struct slice db, struct slice id, const stru
 /* Attachments by name, size and md5. */
 void dump_leaf_value(struct buf *out, bool deleted, const struct doc_body *body);
 void dump_local_value(struct buf *out, uint64_t n, struct slice json);
+/* Of a purge's info. */
+void dump_purge_key(struct buf *out, struct slice db, uint64_t purge_seq);
+void dump_purge_value(struct buf *out, struct slice id, const struct rev *revs, uint32_t n);
 void dump_db_value(struct buf *out, uint64_t revs_limit, struct slice security);
 /* All lines, each ended by a newline. Every body and attachment is read; attachments are checked
  * against their MD5. */

@@ -486,6 +486,60 @@ static void compact_asked(struct drive *d)
     }
 }
 
+/* ---- purges ---- */
+
+/* Whole documents, branches, tombstones, what is not there, what comes again; and infos that go. */
+static void purges(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    conflicts(d);
+    attachments(d);
+    deletes(d);
+    for (unsigned i = 0; i < 2; i++) {
+        drive_purge(d, db, "branchy", false);
+        drive_purge(d, db, "att", i == 1);
+        drive_purge(d, db, "gone", true);
+        drive_purge(d, db, "never", true);
+        drive_purge_limit(d, db, 3);
+        drive_put(d, db, "gone", 200);
+        drive_put(d, db, "stays", 200);
+    }
+    drive_purge(d, db, "branchy", true);
+    drive_drop(d, "side");
+    drive_put(d, drive_db(d, "side"), "s", 30);
+    drive_purge(d, drive_db(d, "side"), "s", true);
+}
+
+/* What was purged lies in older segments than the purges, or in newer ones than what was moved. */
+static void purge_compact(struct drive *d)
+{
+    struct db *db = drive_db(d, "db");
+
+    purges(d);
+    next_segment(d);
+    compact_some(d, 1, 2, true);
+    drive_purge(d, db, "stays", true);
+    drive_put(d, db, "gone", 300);
+    next_segment(d);
+    drive_purge(d, db, "gone", true);
+    compact_some(d, 0, 2, false);
+    next_segment(d);
+    compact_some(d, 0, 1, d->phase == 0);
+}
+
+static void purge_lost(struct drive *d)
+{
+    purge_compact(d);
+    drive_close(d);
+    if (rename(index_of(d, ""), index_of(d, d->phase == 0 ? ".a" : ".b")) != 0)
+        return;
+    drive_open(d);
+    drive_purge(d, drive_db(d, "db"), "branchy", true);
+    next_segment(d);
+    compact_some(d, 0, 1, false);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct drive *d);
@@ -523,6 +577,9 @@ static const struct {
     {"compact_first", compact_first, 4 << 10},
     {"compact_beside", compact_beside, 4 << 10},
     {"compact_asked", compact_asked, 4 << 10},
+    {"purges", purges, 0},
+    {"purge_compact", purge_compact, 4 << 10},
+    {"purge_lost", purge_lost, 4 << 10},
 };
 
 void script_run(struct drive *d, const char *name)

@@ -17,17 +17,19 @@ from support.server import query
 WEIGHTS = {
     "put": 22, "put_deleted": 3, "delete": 8, "att_put": 3, "att_delete": 2, "bulk": 5,
     "graft": 14, "push": 14, "replicate": 3, "local": 2, "limit": 0, "kill": 0,
+    "purge": 6, "purge_limit": 1, "purged_infos": 1,
     "get": 6, "open_revs": 5, "bulk_get": 4, "revs_diff": 5, "changes": 4, "all_docs": 4,
     "info": 1, "att_get": 2,
 }  # fmt: skip
 WILD = dict(WEIGHTS, limit=3)
+STEM = dict(WILD, limit=20, put=40, graft=30, purge=12)  # Short paths, set anew all the time.
 
 
 def random_history(seed, kill_every=0):
     """(wild?, operations).  Wild histories stem trees and cut paths; the others must converge."""
     rng = random.Random(seed)
     wild = rng.random() < 0.5
-    weights = WILD if wild else WEIGHTS
+    weights = rng.choice([WILD, WILD, STEM]) if wild else WEIGHTS
     docs = rng.randint(1, len(DOCS))
     ops = []
     for _ in range(rng.randint(20, 200)):
@@ -90,7 +92,6 @@ class Run(Reads):
         self.wild = wild
         self.script = []
         self.universe = {}  # Document -> revision -> its only parent, over all replicas.
-        self.seqs = [{} for _ in self.names]  # Number of writing requests -> last_seq.
         self.requests = 0
 
     # Talking.
@@ -406,8 +407,34 @@ class Run(Reads):
         reply = self.send("POST", target, "/_bulk_docs", body)
         same("replicated", [201, []], [reply.status, reply.json()])
 
+    def op_purge(self, rng, replica, doc):
+        """Leaves of one or two documents, and revisions that are none."""
+        base = self.models[replica]
+        sent, expected = {}, {}
+        for one in dict.fromkeys([doc] + rng.choices(DOCS, k=rng.randrange(2))):
+            tree = base.docs.get(one)
+            leaves = tree.leaves() if tree else []
+            revs = rng.sample(leaves, rng.randint(0, len(leaves)))
+            if rng.random() < 0.4:
+                revs += self.some_revs(rng, replica, one)
+            rng.shuffle(revs)
+            sent[one] = [spell(rng, r) for r in revs]
+            expected[one] = [show_rev(r) for r in base.purge(one, revs)]
+        reply = self.send("POST", replica, "/_purge", sent)
+        same("_purge", 201, reply.status)
+        same("_purge", {"purge_seq": None, "purged": expected}, reply.json())
+        for one in sent:
+            self.look(rng, replica, one)
+
+    def op_purge_limit(self, rng, replica, doc):
+        limit = rng.choice([1, 2, 5, 1000])
+        reply = self.send("PUT", replica, "/_purged_infos_limit", str(limit))
+        same("_purged_infos_limit", 200, reply.status)
+        self.models[replica].infos_limit = limit
+        same("_purged_infos_limit", limit, self.fetch("GET", replica, "/_purged_infos_limit"))
+
     def op_limit(self, rng, replica, doc):
-        limit = rng.choice([1, 2, 3, 5, 10, 1000])
+        limit = rng.choice([1, 1, 2, 3, 5, 10, 1000])
         reply = self.send("PUT", replica, "/_revs_limit", str(limit))
         same("_revs_limit", 200, reply.status)
         self.models[replica].limit = limit
@@ -434,7 +461,8 @@ class Run(Reads):
 
     def op_kill(self, rng, replica, doc):
         self.script.append(("KILL", "", None, None))
-        self.server.restart(kill=True)
+        rebuild = (lambda s: s.remove_folders("idx", "vec")) if self.requests % 2 else None
+        self.server.restart(kill=True, between=rebuild)
         for one in range(REPLICAS):
             self.check_all(rng, one)
 

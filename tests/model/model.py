@@ -213,6 +213,18 @@ class Tree:
         self.parent = kept
         self.record = {r: c for r, c in self.record.items() if r in kept}
 
+    def purge(self, revs):
+        """Take those of revs that are leaves away, as if they had never been; which."""
+        leaves = self.leaves()
+        gone = [rev for rev in dict.fromkeys(revs) if rev in leaves]
+        kept = {}
+        for leaf in leaves:
+            if leaf not in gone:
+                kept.update((rev, self.parent[rev]) for rev in self.path(leaf))
+        self.parent = kept
+        self.record = {r: c for r, c in self.record.items() if r in kept}
+        return gone
+
     def below(self, rev):
         """The leaves at or below rev."""
         return [leaf for leaf in self.leaves() if rev in self.path(leaf)]
@@ -254,6 +266,10 @@ class Database:
         self.docs = {}
         self.local = {}
         self.limit = 1000
+        self.seq = 0
+        self.purge_seq = 0
+        self.infos = []  # (document, revisions as asked for), oldest first.
+        self.infos_limit = 1000
         self.request = 0  # Number of the request that writes; the order within one is open.
 
     # Writes.
@@ -261,6 +277,7 @@ class Database:
     def finish(self, doc_id, tree):
         tree.stem(self.limit)
         tree.written = self.request
+        self.seq += 1
         self.docs[doc_id] = tree
 
     def parent_of_edit(self, doc_id, rev, deleted):
@@ -321,6 +338,20 @@ class Database:
         whole = resolve(atts, tree.ancestor_with_content(path), path[0][0])
         tree.add(path, Record(deleted, body, whole))
         self.finish(doc_id, tree)
+
+    def purge(self, doc_id, revs):
+        """The revisions that went.  It counts as a change even when none did."""
+        tree = self.docs.get(doc_id)
+        gone = tree.purge(revs) if tree else []
+        self.seq += 1
+        self.purge_seq += 1
+        self.infos.append((doc_id, revs))
+        self.infos = self.infos[-self.infos_limit :]
+        if gone and not tree.parent:
+            del self.docs[doc_id]
+        elif gone:
+            tree.written = self.request
+        return gone
 
     # Reads of documents.
 

@@ -196,15 +196,15 @@ class Reads:
         same("order of _changes", sorted(written), written)
         numbers = [int(r["seq"].partition("-")[0]) for r in rows]
         same("seqs", sorted(set(numbers)), numbers)
-        last = rows[-1]["seq"] if rows else full["last_seq"]
-        same("last_seq, pending", [last, 0], [full["last_seq"], full["pending"]])
-        state = max((t.written for t in base.docs.values()), default=0)
-        same("seq of an unchanged database", self.seqs[replica].setdefault(state, last), last)
-        self.part_of_changes(rng, replica, rows)
+        last = int(full["last_seq"].partition("-")[0])
+        same("last_seq, pending", [base.seq, 0], [last, full["pending"]])
+        same("no seq after the last", [], [n for n in numbers if n > last])
+        self.part_of_changes(rng, replica, full)
 
-    def part_of_changes(self, rng, replica, rows):
+    def part_of_changes(self, rng, replica, full):
         """since, limit, descending, the other style and documents, against the whole list."""
         base = self.models[replica]
+        rows = full["results"]
         start = rng.randint(0, len(rows))
         limit = rng.choice([0, 1, 3, 100])
         params = {"limit": limit}
@@ -226,8 +226,7 @@ class Reads:
         path = "/_changes?filter=_doc_ids&style=all_docs"
         some = self.fetch("POST", replica, path, {"doc_ids": ids})
         same("_doc_ids", [r for r in rows if r["id"] in ids], some["results"])
-        if rows:
-            same("last_seq of a filter", rows[-1]["seq"], some["last_seq"])
+        same("last_seq of a filter", full["last_seq"], some["last_seq"])
 
     def op_all_docs(self, rng, replica, doc):
         base = self.models[replica]
@@ -261,8 +260,16 @@ class Reads:
 
     def op_info(self, rng, replica, doc):
         info = self.fetch("GET", replica, "")
-        expected = self.models[replica].counts()
+        base = self.models[replica]
+        expected = base.counts()
         same("counts", expected, {name: info[name] for name in expected})
+        got = [int(info[name].partition("-")[0]) for name in ("update_seq", "purge_seq")]
+        same("update_seq, purge_seq", [base.seq, base.purge_seq], got)
+
+    def op_purged_infos(self, rng, replica, doc):
+        base = self.models[replica]
+        infos = [{"id": one, "revs": [show_rev(r) for r in revs]} for one, revs in base.infos]
+        same("_purged_infos", {"purged_infos": infos}, self.fetch("GET", replica, "/_purged_infos"))
 
     def op_att_get(self, rng, replica, doc):
         base = self.models[replica]
@@ -285,6 +292,7 @@ class Reads:
             self.look(rng, replica, doc)
         self.check_changes(rng, replica)
         self.op_info(rng, replica, None)
+        self.op_purged_infos(rng, replica, None)
         live = self.models[replica].live_ids()
         got = self.fetch("GET", replica, "/_all_docs")
         rows = [self.models[replica].row(i) for i in live]
