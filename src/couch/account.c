@@ -19,6 +19,7 @@ struct db_account {
 };
 struct accounts {
     struct mutex mu; /* guards all */
+    int64_t live;    /* of all segments */
     struct seg_account *segs;
     size_t nsegs, segs_cap;
     struct db_account *dbs;
@@ -98,6 +99,7 @@ static void move(struct accounts *c, uint64_t seg, int64_t bytes) REQUIRES(c->mu
     struct seg_account *s = seg_of(c, seg);
 
     s->live += bytes;
+    c->live += bytes;
     s->dirty = true;
 }
 
@@ -178,6 +180,7 @@ void accounts_settle(struct accounts *c, uint64_t seg)
 
     mutex_lock(&c->mu);
     s = seg_of(c, seg);
+    c->live -= s->live;
     s->live = 0;
     s->dirty = true;
     mutex_unlock(&c->mu);
@@ -200,11 +203,10 @@ uint64_t accounts_live(struct accounts *c, uint64_t seg)
 
 uint64_t accounts_all(struct accounts *c)
 {
-    uint64_t all = 0;
+    uint64_t all;
 
     mutex_lock(&c->mu);
-    for (size_t i = 0; i < c->nsegs; i++)
-        all += positive(c->segs[i].live);
+    all = positive(c->live);
     mutex_unlock(&c->mu);
     return all;
 }
@@ -255,6 +257,7 @@ static enum status load_row(struct accounts *c, uint64_t seg, struct slice v, st
     if (r.bad || rd_left(&r) != 0 || live > INT64_MAX)
         return err_set(e, ST_CORRUPT, "account of segment %llu", (unsigned long long)seg);
     mutex_lock(&c->mu);
+    c->live += (int64_t)live;
     *seg_of(c, seg) =
         (struct seg_account){.seg = seg, .bytes = bytes, .live = (int64_t)live, .max_lsn = lsn};
     mutex_unlock(&c->mu);

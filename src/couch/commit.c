@@ -4,6 +4,10 @@
  * (pending) and cuts groups from that. Between two groups it may gather: when the last group served
  * n requests at once, as many clients are probably about to come back, and waiting up to
  * GATHER_US for them makes one group of them instead of two. A lone client never waits.
+ *
+ * What compaction writes goes before the rest, unless it had the last group for itself. While the
+ * log is so long that it must not grow (hold_us), writers get as much as compaction moves, and
+ * little between its batches.
  */
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -33,8 +37,8 @@ size_t commit_op_bytes(const struct commit_op *op)
 /* WRITE PATH 5/8: a prepared batch joins the queue; nothing is promised yet. */
 enum status commit_submit(struct store *s, struct commit_batch *b, struct err *e)
 {
+    bool urgent = b->n != 0 && b->ops[0].kind == COMMIT_MOVE, wake;
     const char *refused = NULL;
-    bool wake;
 
     ASSERT(!b->atomic || b->n <= LIMIT_GROUP_OPS);
     b->bytes = 0;
@@ -59,10 +63,15 @@ enum status commit_submit(struct store *s, struct commit_batch *b, struct err *e
         return err_set(e, ST_UNAVAILABLE, "%s", refused);
     }
     s->inflight_bytes += b->bytes;
-    *s->queue_tail = b;
-    s->queue_tail = &b->next;
+    if (urgent) {
+        b->next = s->urgent;
+        s->urgent = b;
+    } else {
+        *s->queue_tail = b;
+        s->queue_tail = &b->next;
+    }
     s->queue_batches++;
-    wake = s->queue_want != 0 && s->queue_batches >= s->queue_want;
+    wake = s->queue_want != 0 && (urgent || s->queue_batches >= s->queue_want);
     if (wake)
         s->queue_want = 0;
     mutex_unlock(&s->queue_mu);
@@ -117,32 +126,70 @@ static void gather_locked(struct store *s) REQUIRES(s->queue_mu)
         return;
     now = time_mono_us();
     end = now + GATHER_US;
-    while (s->queue_batches < s->last_batches && !s->closing && now < end) {
+    while (s->queue_batches < s->last_batches && s->urgent == NULL && !s->closing && now < end) {
         s->queue_want = s->last_batches;
         cond_wait_us(&s->queue_cond, &s->queue_mu, (long)(end - now));
         now = time_mono_us();
     }
 }
 
+/* Until compaction has something to write, or for as long as it says. */
+static void hold_locked(struct store *s) REQUIRES(s->queue_mu)
+{
+    uint64_t now = time_mono_us(), end = now + s->hold_us;
+
+    while (now < end && s->urgent == NULL && s->moves_pending == 0 && !s->closing) {
+        s->queue_want = SIZE_MAX;
+        cond_wait_us(&s->queue_cond, &s->queue_mu, (long)(end - now));
+        now = time_mono_us();
+    }
+}
+
+/* It must be the first of its group, and nothing may keep it from that for ever. */
+static bool begins_group(const struct commit_batch *b)
+{
+    enum commit_kind kind = b->n != 0 ? b->ops[b->next_op].kind : COMMIT_DOC;
+
+    return b->atomic || (kind != COMMIT_DOC && kind != COMMIT_LOCAL);
+}
+
+static void take_urgent_locked(struct store *s) REQUIRES(s->queue_mu)
+{
+    bool second = s->pending != NULL && (s->only_moves || begins_group(s->pending));
+    struct commit_batch **at = second ? &s->pending->next : &s->pending, *rest = *at;
+
+    if (s->urgent == NULL)
+        return;
+    for (*at = s->urgent; *at != NULL; s->moves_pending++)
+        at = &(*at)->next;
+    *at = rest;
+    if (rest == NULL)
+        s->pending_tail = at;
+    s->urgent = NULL;
+}
+
 /* Moves what was submitted to s->pending; false: the store closes and all is done. */
 static bool take(struct store *s)
 {
+    s->hold_us = compact_hold_us(s);
     mutex_lock(&s->queue_mu);
     if (s->pending == NULL) {
-        while (s->queue == NULL && !s->closing) {
+        while (s->queue == NULL && s->urgent == NULL && !s->closing) {
             s->queue_want = 1;
             cond_wait(&s->queue_cond, &s->queue_mu);
         }
         gather_locked(s);
     }
+    hold_locked(s);
     s->queue_want = 0;
+    s->queue_batches = 0;
     if (s->queue != NULL) {
         *s->pending_tail = s->queue;
         s->pending_tail = s->queue_tail;
         s->queue = NULL;
         s->queue_tail = &s->queue;
-        s->queue_batches = 0;
     }
+    take_urgent_locked(s);
     mutex_unlock(&s->queue_mu);
     return s->pending != NULL;
 }

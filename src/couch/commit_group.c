@@ -12,7 +12,10 @@
 #include "base/kill_point.h"
 #include "couch/commit_priv.h"
 
-enum { GROUP_KEEP_BYTES = 4 << 20 }; /* buffers that one huge document made larger are given back */
+enum {
+    GROUP_KEEP_BYTES = 4 << 20, /* buffers that one huge document made larger are given back */
+    PRESSED_BYTES = 64 << 10    /* of writers in a group without moves, when held back */
+};
 
 /* ---- building blocks of staging ---- */
 
@@ -77,7 +80,7 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
     }
     if (g->n != 0 && (is_db_op(op) || is_db_op(g->slots[0].op)))
         return STAGED_LATER;
-    if (g->n != 0 && !g->atomic && g->bodies.n + commit_op_bytes(op) > LIMIT_GROUP_BYTES)
+    if (g->n != 0 && !g->atomic && g->bodies.n + commit_op_bytes(op) > g->limit)
         return STAGED_LATER;
     if ((op->kind == COMMIT_DOC || op->kind == COMMIT_LOCAL || op->kind == COMMIT_PURGE) &&
         !may_write(op))
@@ -152,12 +155,25 @@ static bool stage_atomic(struct group *g, struct commit_batch *b)
     return true;
 }
 
+/* Compaction's operations come first in a group. Under pressure writers get no more than it moves:
+ * what it frees is at least as much. */
+static void set_limit(struct group *g, const struct commit_batch *b)
+{
+    bool moves = b->n != 0 && b->ops[0].kind == COMMIT_MOVE;
+
+    if (moves || g->s->hold_us == 0)
+        g->limit = LIMIT_GROUP_BYTES;
+    else if (g->limit == LIMIT_GROUP_BYTES) /* the first that is no move */
+        g->limit = g->bodies.n + (g->bodies.n > PRESSED_BYTES ? g->bodies.n : PRESSED_BYTES);
+}
+
 /* Goes on with a batch; false: the group is full. Refused operations count too, so that a stream
  * of them does not hold up the answers. */
 static bool stage_batch(struct group *g, struct commit_batch *b)
 {
     if (b->atomic)
         return stage_atomic(g, b);
+    set_limit(g, b);
     g->batches++;
     while (b->next_op < b->n) {
         if (g->n == LIMIT_GROUP_OPS || g->considered == (size_t)4 * LIMIT_GROUP_OPS)
@@ -180,6 +196,7 @@ static void stage(struct group *g)
         if (s->pending == NULL)
             s->pending_tail = &s->pending;
         b->next = NULL;
+        s->moves_pending -= b->n != 0 && b->ops[0].kind == COMMIT_MOVE ? 1 : 0;
         *g->finished_tail = b;
         g->finished_tail = &b->next;
     }
@@ -376,6 +393,7 @@ static void recycle(struct buf *b)
 static void reset(struct group *g)
 {
     g->n = g->considered = g->batches = 0;
+    g->limit = LIMIT_GROUP_BYTES;
     recycle(&g->bodies);
     recycle(&g->region);
     recycle(&g->head);
@@ -391,6 +409,7 @@ void group_run(struct store *s, struct group *g)
     reset(g);
     stage(g);
     s->last_batches = g->batches;
+    s->only_moves = g->n != 0 && g->slots[g->n - 1].op->kind == COMMIT_MOVE;
     KILL_POINT("commit.staged");
     if (g->n != 0 && append(g) == ST_OK) {
         KILL_POINT("commit.durable");

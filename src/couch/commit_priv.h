@@ -29,7 +29,8 @@ struct group {
     struct buf bodies; /* of all records, one after the other */
     struct buf region, head;
     size_t n, considered, batches;
-    bool atomic; /* an atomic batch is being staged: nothing of it may wait for the next group */
+    size_t limit; /* bytes, for what is not compaction's */
+    bool atomic;  /* an atomic batch is being staged: nothing of it may wait for the next group */
     struct slot slots[LIMIT_GROUP_OPS];
     struct log_record recs[LIMIT_GROUP_OPS];
     struct commit_event events[LIMIT_GROUP_OPS];

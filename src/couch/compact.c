@@ -1,11 +1,15 @@
 /* couch/compact.c: the thread that reclaims what is dead in the log.
  *
- * By itself it looks once a second for a sealed segment of which less than half is live (less than
- * 70 % while the log is longer than 1.7 times what is live), and takes
- * the one where (1-u)*age/(1+u) is highest: the emptier and the older, the better. It writes at
- * most 20 MB/s, half of it while requests queue up, four times as much when the log is longer than
- * twice what is live: then writers are faster than that. POST /{db}/_compact asks for every segment
- * that is less than 95 % live. compact_segment.c does the work on one.
+ * By itself it looks once a second, more often while the log grows, and takes the sealed segment
+ * where (1-u)*age/(1+u) is highest, u being its live part: the emptier and the older, the better.
+ * It has two ends: few bytes written again, and a log not much longer than what is live. The later
+ * a segment is taken the less of it is left to move, so while the log is shorter than AT_EASE times
+ * what is live only those go that are nearly empty. Beyond, it works the faster the nearer the log
+ * comes to TOO_LONG times what is live; there it does not rest at all, and writers are held back
+ * (commit.c) until it has caught up. Where updates are spread evenly that leaves a segment with u
+ * of about 0.4 when its turn comes, so that each byte of a user costs 0.7 bytes of compaction.
+ * POST /{db}/_compact asks for every segment that is less than 95 % live. compact_segment.c does
+ * the work on one.
  * Once a minute it reads a sealed segment through, so that bit rot is found while copies exist.
  * Threads: its own; requests come from any.
  */
@@ -18,20 +22,26 @@
 #include "couch/compact_priv.h"
 
 enum {
-    FIRST_LOOK_US = 5 * 1000000,
     LOOK_US = 1000000,
+    SOON_US = LOOK_US / 5,
     RETRY_US = 60 * 1000000,
     BYTES_PER_S = 20 << 20,
     ASKED_BYTES_PER_S = 100 << 20,
     GRACE_US = 500000,
+    SHORT_GRACE_US = 10000, /* readers of old pointers read their rows again */
     ASKED_GRACE_US = 100000,
     BUSY_BATCHES = 64,
     MANY_SEGMENTS = 32, /* then small ones are worth the trouble too */
+    FEW = 4,            /* segments: nobody waits for a store of less */
+    HOLD_US = 10000,
+    HOLD_MAX_US = 1000000,
     SEAL_WAIT_US = 1000000,
     SCRUB_US = 60 * 1000000 /* a segment a minute: about 1 MB/s */
 };
-static const double AUTO_LIVE = 0.5, LONG_LIVE = 0.7, ASKED_LIVE = 0.95;
-static const double LONG = 1.7; /* times the live bytes: then fuller segments are taken too */
+/* Most of a segment that is live when it is taken: at ease, beyond, under pressure, when asked. */
+static const double EASY_LIVE = 0.25, AUTO_LIVE = 0.6, PRESSED_LIVE = 0.85, ASKED_LIVE = 0.95;
+static const double AT_EASE = 1.5, TOO_LONG = 1.8; /* times the live bytes */
+static const double HALFWAY = 0.5;
 
 struct ask {
     struct db *db; /* referenced */
@@ -50,6 +60,7 @@ struct compactor {
     /* the thread's */
     uint64_t allowance_us;          /* when the bytes written so far are paid for */
     uint64_t bad_seg, bad_until_us; /* could not be emptied; left alone for a while */
+    uint64_t seen_bytes;            /* appended at the last look */
     bool asked;
     uint64_t scrubbed; /* the last segment that was read for its checksums */
 };
@@ -89,26 +100,46 @@ static bool is_busy(struct store *s)
     return busy;
 }
 
-static bool is_behind(struct store *s)
+static double times_live(struct store *s)
 {
-    return atomic_load(&s->log_bytes) > 2 * accounts_all(s->accounts) + s->segs->segment_bytes;
+    return (double)atomic_load(&s->log_bytes) / ((double)accounts_all(s->accounts) + 1);
+}
+
+/* How far the log is from AT_EASE, 0, to TOO_LONG, 1. */
+static double strain(struct store *s)
+{
+    double x = (times_live(s) - AT_EASE) / (TOO_LONG - AT_EASE);
+
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+/* Beyond TOO_LONG they wait, the longer the further. A store of a few segments cannot be shorter
+ * than these. */
+uint64_t compact_hold_us(struct store *s)
+{
+    double x;
+
+    if (!atomic_load(&s->compacts) ||
+        atomic_load(&s->log_bytes) <= (uint64_t)FEW * s->segs->segment_bytes)
+        return 0;
+    x = times_live(s) - TOO_LONG;
+    return x <= 0 ? 0 : x > 1 ? HOLD_MAX_US : HOLD_US + (uint64_t)(x * HOLD_MAX_US);
 }
 
 static bool moved(void *arg, uint64_t bytes)
 {
     struct compactor *c = arg;
     uint64_t rate = c->asked ? ASKED_BYTES_PER_S : BYTES_PER_S, now = time_mono_us();
+    double x = strain(c->s);
 
-    if (is_behind(c->s))
-        rate *= 4;
-    if (is_busy(c->s))
+    if (is_busy(c->s) && x < HALFWAY)
         rate /= 2;
     mutex_lock(&c->mu);
     c->done += bytes;
     mutex_unlock(&c->mu);
     if (c->allowance_us < now)
         c->allowance_us = now;
-    c->allowance_us += bytes * 1000000 / rate;
+    c->allowance_us += (uint64_t)((double)bytes * 1e6 / (double)rate * (1 - x));
     while ((now = time_mono_us()) < c->allowance_us)
         if (!rest(c, c->allowance_us - now))
             return false;
@@ -129,18 +160,15 @@ static double live_part(struct store *s, const struct log_seg_info *i)
     return u > 1 ? 1 : u;
 }
 
-static bool is_long(struct store *s)
-{
-    return (double)atomic_load(&s->log_bytes) > LONG * (double)accounts_all(s->accounts);
-}
-
 /* Whether reclaiming it by itself pays. */
 static bool is_worth(const struct compactor *c, const struct log_seg_info *i, double u, size_t n)
 {
-    double dead = (1 - u) * (double)i->len;
+    double dead = (1 - u) * (double)i->len, x = strain(c->s);
 
     if (!i->sealed || log_is_damaged(c->s->log, i->seg) ||
-        u >= (is_long(c->s) ? LONG_LIVE : AUTO_LIVE))
+        u >= (x >= 1  ? PRESSED_LIVE
+              : x > 0 ? AUTO_LIVE
+                      : EASY_LIVE))
         return false;
     if (i->seg == c->bad_seg && time_mono_us() < c->bad_until_us)
         return false;
@@ -172,7 +200,9 @@ static enum status compact(struct compactor *c, uint64_t seg)
 {
     const struct compact_pace pace = {.moved = moved,
                                       .wait = wait_grace,
-                                      .grace_us = c->asked ? ASKED_GRACE_US : GRACE_US,
+                                      .grace_us = c->asked           ? ASKED_GRACE_US
+                                                  : strain(c->s) > 0 ? SHORT_GRACE_US
+                                                                     : GRACE_US,
                                       .arg = c};
     uint64_t start = time_mono_us();
     struct err e = {0};
@@ -353,10 +383,18 @@ static bool has_asks(struct compactor *c)
     return has;
 }
 
+static bool has_grown(struct compactor *c)
+{
+    uint64_t before = c->seen_bytes;
+
+    c->seen_bytes = log_appended(c->s->log);
+    return c->seen_bytes != before;
+}
+
 static void compactor_main(void *arg)
 {
     struct compactor *c = arg;
-    uint64_t next = time_mono_us() + FIRST_LOOK_US, now, seg;
+    uint64_t next = time_mono_us() + SOON_US, now, seg;
     uint64_t next_scrub = next + SCRUB_US;
 
     while (!stopping(c)) {
@@ -364,8 +402,9 @@ static void compactor_main(void *arg)
             continue;
         now = time_mono_us();
         if (now >= next && !atomic_load(&c->s->in_trouble)) {
-            next = now + LOOK_US;
+            next = now + (has_grown(c) ? SOON_US : LOOK_US);
             seg = choose(c);
+            atomic_store(&c->s->compacts, seg != 0);
             if (seg != 0 && compact(c, seg) == ST_OK)
                 next = now; /* perhaps another one */
         }
@@ -377,6 +416,7 @@ static void compactor_main(void *arg)
         if (!has_asks(c) && now < next)
             (void)rest(c, next - now);
     }
+    atomic_store(&c->s->compacts, false);
 }
 
 void compactor_start(struct store *s)

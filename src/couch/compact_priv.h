@@ -4,7 +4,7 @@
 #define COUCH_COMPACT_PRIV_H
 #include "couch/store_priv.h"
 
-enum { COMPACT_BATCH = 64 };
+enum { COMPACT_BATCH = 256 };
 
 /* Tells progress and slows down; false: stop, the store closes. */
 struct compact_pace {

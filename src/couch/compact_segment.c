@@ -26,8 +26,9 @@
 #include "wal/gone.h"
 
 enum {
-    BATCH_BYTES = 256 << 10,
+    BATCH_BYTES = 512 << 10,
     MOVE_BYTES = 16 << 20, /* one move takes more leaves along only up to here */
+    STATES_MAX = 8,
     ROUNDS = 32,
     LOOK_MAX = 1000
 };
@@ -227,7 +228,10 @@ static enum status again(struct compact_work *w, struct db *db, struct slice id,
 
 enum status compact_flush(struct compact_work *w, struct err *e)
 {
-    struct commit_op changed[COMPACT_BATCH];
+    struct {
+        struct db *db;
+        struct slice id;
+    } changed[COMPACT_BATCH];
     size_t n = 0;
 
     if (w->n == 0)
@@ -238,14 +242,15 @@ enum status compact_flush(struct compact_work *w, struct err *e)
         const struct commit_op *op = &w->ops[i];
 
         if (op->st == ST_CONFLICT && op->move->what == MOVE_DOC) {
-            changed[n++] = *op;
+            changed[n].db = op->db;
+            changed[n++].id = op->docid;
         } else if (op->st != ST_OK && op->st != ST_CONFLICT && op->st != ST_NOT_FOUND) {
             *e = op->err;
             return op->st;
         }
     }
     for (size_t i = 0; i < n; i++)
-        TRY(again(w, changed[i].db, changed[i].docid, e));
+        TRY(again(w, changed[i].db, changed[i].id, e));
     if (!w->pace->moved(w->pace->arg, w->bytes))
         return err_set(e, ST_UNAVAILABLE, "the store closes");
     w->n = w->bytes = w->looked = 0;
@@ -428,7 +433,8 @@ static bool move_state(void *arg, struct slice key, void *db)
     struct state_walk *x = arg;
 
     (void)key;
-    x->st = compact_flush_when_full(x->w, x->e);
+    if (x->w->n == STATES_MAX) /* each has a group of its own: writers have a turn between */
+        x->st = compact_flush(x->w, x->e);
     if (x->st == ST_OK)
         (void)compact_next_op(x->w, db, MOVE_DB, 0);
     return x->st == ST_OK;
@@ -439,6 +445,7 @@ static enum status move_all(struct compact_work *w, struct err *e)
     struct state_walk x = {w, ST_OK, e};
 
     TRY(log_scan_seg(w->s->log, w->seg, see, w, e));
+    TRY(compact_flush(w, e));
     map_each(w->states, move_state, &x);
     TRY(x.st);
     TRY(compact_flush(w, e));

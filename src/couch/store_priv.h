@@ -175,6 +175,8 @@ bool maint_barrier_at(struct store *s, uint64_t lsn);
 struct compactor;
 void compactor_start(struct store *s);
 void compactor_stop(struct store *s); /* before the committer stops */
+/* How long writers must wait for compaction before their next group; 0: not at all. */
+uint64_t compact_hold_us(struct store *s);
 /* Compacts one sealed segment now; the caller is the only one that compacts. ST_CORRUPT: it cannot
  * be read and stays. */
 enum status compact_segment(struct store *s, uint64_t seg, struct err *e) MUST_CHECK;
@@ -237,7 +239,8 @@ struct store {
     struct cond queue_cond;
     struct commit_batch *queue GUARDED_BY(queue_mu);
     struct commit_batch **queue_tail GUARDED_BY(queue_mu);
-    size_t queue_batches GUARDED_BY(queue_mu);  /* in queue */
+    struct commit_batch *urgent GUARDED_BY(queue_mu); /* compaction's: goes before the queue */
+    size_t queue_batches GUARDED_BY(queue_mu);        /* in both */
     size_t queue_want GUARDED_BY(queue_mu);     /* wake the committer at so many; 0: it is awake */
     size_t inflight_bytes GUARDED_BY(queue_mu); /* submitted and not completed */
     bool closing GUARDED_BY(queue_mu);
@@ -245,7 +248,10 @@ struct store {
 
     /* the committer's */
     struct commit_batch *pending, **pending_tail;
-    size_t last_batches; /* how many requests the last group served */
+    size_t last_batches;  /* how many requests the last group served */
+    size_t moves_pending; /* batches of compaction's in pending */
+    uint64_t hold_us;     /* writers are held back; 0: not */
+    bool only_moves;      /* the last group was compaction's alone */
     uint32_t next_dbnum;
 
     struct updates *updates;
@@ -271,6 +277,7 @@ struct store {
 
     struct compactor *compactor; /* NULL: this store is not compacted by itself */
     _Atomic uint64_t victim;     /* the segment that is being compacted; 0: none */
-    bool undeleted;              /* compactor's: a segment left the table, perhaps not the disk */
+    atomic_bool compacts; /* by itself, just now: writers may be held back (compact_hold_us) */
+    bool undeleted;       /* compactor's: a segment left the table, perhaps not the disk */
 };
 #endif

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "base/thread.h"
+#include "couch/store_priv.h"
 #include "couch_fix.h"
 
 static const struct rev none;
@@ -192,6 +193,94 @@ static void observers_see_all_in_order(void **state)
     db_release(db);
 }
 
+/* ---- compaction goes first, and starves nobody ---- */
+
+enum { MOVERS = 4 };
+
+struct mover {
+    struct thread t;
+    struct store *s;
+    atomic_bool *stop;
+};
+
+static void mover_main(void *arg)
+{
+    struct mover *m = arg;
+    struct commit_move sync = {.what = MOVE_SYNC};
+    struct err e;
+
+    while (!atomic_load(m->stop)) {
+        struct commit_op op = {.kind = COMMIT_MOVE, .move = &sync};
+
+        assert_int_equal(commit_wait(m->s, &op, 1, &e), ST_OK);
+        assert_int_equal(op.st, ST_OK);
+    }
+}
+
+struct atomic_write {
+    struct commit_batch b;
+    atomic_bool done;
+};
+
+static void atomic_done(struct commit_batch *b)
+{
+    atomic_store(&((struct atomic_write *)b)->done, true);
+}
+
+static void write_atomic(struct fix *x, struct db *db)
+{
+    struct commit_op ops[2] = {op_edit(x, db, "a1", (struct rev){0}, rev_n(x, 1, 1)),
+                               op_edit(x, db, "a2", (struct rev){0}, rev_n(x, 1, 1))};
+    struct atomic_write w = {.b = {.ops = ops, .n = 2, .atomic = true, .done = atomic_done}};
+
+    assert_ok(x, commit_submit(x->s, &w.b, &x->e));
+    while (!atomic_load(&w.done))
+        usleep(100);
+    assert_int_equal(ops[0].st, ST_OK);
+    assert_int_equal(ops[1].st, ST_OK);
+}
+
+/* As if the log were much too long. */
+static void hold_back(struct fix *x)
+{
+    x->s->segs->segment_bytes = 1;
+    atomic_store(&x->s->compacts, true);
+    assert_true(compact_hold_us(x->s) != 0);
+}
+
+static void held_back_writers_go_on(void **state)
+{
+    struct fix *x = *state;
+    struct mover m[MOVERS];
+    atomic_bool stop = false;
+    struct writer *w = mem_zalloc(sizeof(*w));
+    struct db *db;
+
+    for (unsigned i = 0; i < MOVERS; i++) {
+        m[i] = (struct mover){.s = x->s, .stop = &stop};
+        thread_start(&m[i].t, "mover", mover_main, &m[i]);
+    }
+    for (int held = 0; held < 2; held++) {
+        if (held != 0)
+            hold_back(x);
+        db = make_db(x, held ? "held" : "free");
+        write_atomic(x, db);
+        *w = (struct writer){.s = x->s, .db = db};
+        writer_main(w);
+        assert_counts(db, WRITES + 2, 0, WRITES + 2);
+        assert_ok(x, drop_db(x, db));
+        db_release(db);
+    }
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < MOVERS; i++)
+        thread_join(&m[i].t);
+    /* nothing moves, and still it goes on */
+    db = make_db(x, "alone");
+    write_atomic(x, db);
+    db_release(db);
+    mem_free(w);
+}
+
 static void an_empty_batch_is_done(void **state)
 {
     struct fix *x = *state;
@@ -206,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lost_answers_lose_nothing, fix_memory, fix_end),
         cmocka_unit_test_setup_teardown(writers_at_once, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(observers_see_all_in_order, fix_files, fix_end),
+        cmocka_unit_test_setup_teardown(held_back_writers_go_on, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(an_empty_batch_is_done, fix_files, fix_end),
     };
     return cmocka_run_group_tests_name("couch_group", tests, NULL, NULL);
