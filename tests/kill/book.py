@@ -96,6 +96,7 @@ class Part:
     def __init__(self, number):
         self.number = number
         self.docs = {}
+        self.atomic = set()  # documents of an open _bulk_docs?atomic=true
         self.locals = {}  # name -> [acked op or None, pending op; absent when none]
 
 

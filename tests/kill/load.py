@@ -130,9 +130,13 @@ class Writer(Thread):
         if not some:
             return
         docs = [self.edit(i, d) for i, d in some.items()]
-        answer = self.wire.ask("POST", DB + "/_bulk_docs", {"docs": docs})
+        path = DB + "/_bulk_docs"
+        if self.rng.random() < 0.3:
+            path, self.part.atomic = path + "?atomic=true", set(some)
+        answer = self.wire.ask("POST", path, {"docs": docs})
         if not self.done(answer):
             return
+        self.part.atomic = set()
         for row in answer.json():
             if not row.get("ok"):
                 if row.get("error") == "attachment_moved":
@@ -251,9 +255,7 @@ class Chores(Thread):
 
 def create(wire):
     """The database and its index."""
-    for answer in (
-        wire.ask("PUT", DB),
-        wire.ask("POST", DB + "/_index", {"type": "vector", "ddoc": "s", "name": "v", "index": INDEX}),
-    ):
+    index = {"type": "vector", "ddoc": "s", "name": "v", "index": INDEX}
+    for answer in (wire.ask("PUT", DB), wire.ask("POST", DB + "/_index", index)):
         if answer.status not in (200, 201):
             raise Wrong("create: %r" % answer)

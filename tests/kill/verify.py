@@ -55,7 +55,7 @@ def changes(wire):
 
 
 def verify_doc(doc_id, doc, row):
-    """Takes over what the open request came to."""
+    """Takes over what the open request came to; True: it happened."""
     revs = [c["rev"] for c in row["changes"]] if row else []
     leaves = doc.accept(revs)
     if leaves is None:
@@ -66,14 +66,18 @@ def verify_doc(doc_id, doc, row):
         want(row["doc"]["_rev"] == top, "WINNER", doc_id, row["doc"]["_rev"], "expected", top)
         want(bool(row.get("deleted")) == leaves[top].deleted, "DELETED?", doc_id, row)
         check_content(row["doc"], leaves[top], doc_id)
+    happened = leaves is not doc.leaves
     doc.leaves, doc.pending = leaves, None
+    return happened
 
 
 def verify_docs(wire, book):
     held, last = changes(wire)
     for part in book.parts:
-        for doc_id, doc in part.docs.items():
-            verify_doc(doc_id, doc, held.pop(doc_id, None))
+        happened = {i: verify_doc(i, d, held.pop(i, None)) for i, d in part.docs.items()}
+        halves = {i: happened[i] for i in part.atomic}
+        want(len(set(halves.values())) <= 1, "HALF OF AN ATOMIC BULK", halves)
+        part.atomic = set()
     want(not held, "INVENTED", sorted(held))
     docs = [d for part in book.parts for d in part.docs.values() if d.leaves]
     live = sum(not d.leaves[oracle.winner(d.leaves)].deleted for d in docs)

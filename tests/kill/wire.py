@@ -9,7 +9,8 @@ import socket
 
 USER, PASSWORD = "admin", "kill"
 AUTH = base64.b64encode(("%s:%s" % (USER, PASSWORD)).encode()).decode()
-HEAD = "%s %s HTTP/1.1\r\nHost: k\r\nAccept: application/json\r\nAuthorization: Basic " + AUTH + "\r\n"
+HEAD = "%s %s HTTP/1.1\r\nHost: k\r\nAccept: application/json\r\n"
+HEAD += "Authorization: Basic " + AUTH + "\r\n"
 TIMEOUT = 30
 
 
