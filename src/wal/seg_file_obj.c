@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/fs.h"
+#include "base/kill_point.h"
 #include "wal/seg_file_priv.h"
 
 enum { OBJ_IOV = 8 };
@@ -162,18 +163,22 @@ enum ss_rc seg_file_obj_finish(struct seg_store *s, const struct obj_name *o, st
     ASSERT(w != NULL);
     obj_path(f, from, o, ".tmp");
     obj_path(f, to, o, ".blb");
+    KILL_POINT("blob.written");
     if (fsync(w->fd) != 0) {
         rc = seg_file_errno(e, "fsync", from);
         if (rc != SS_NOSPC)
             seg_file_die("fsync", from);
         return rc;
     }
+    KILL_POINT("blob.synced");
     if (rename(from, to) != 0)
         return seg_file_errno(e, "rename", from);
+    KILL_POINT("blob.renamed");
     forget(f, o);
     seg_file_path(f, from, o->store, "blob");
     if (fs_sync_dir(from, e) != ST_OK)
         seg_file_die("fsync", from);
+    KILL_POINT("blob.named");
     return SS_OK;
 }
 
@@ -274,6 +279,7 @@ enum ss_rc seg_file_obj_del(struct seg_store *s, const struct obj_name *o, struc
     forget(f, o);
     seg_fds_drop(&f->readers, o->store, o->id);
     obj_path(f, path, o, ".blb");
+    KILL_POINT("blob.delete");
     if (unlink(path) == 0)
         return SS_OK;
     if (errno == ENOENT)
