@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "app/settings.h"
 #include "auth/auth.h"
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -15,19 +16,14 @@
 
 struct app {
     struct auth *auth;
+    struct settings *settings;
+    struct web web;
     struct store *store;
     struct validators *validators;
     struct vectors *vectors;
     struct repl *repl;
     struct http *http;
 };
-
-static enum status add_admins(struct auth *auth, const struct config *cfg, struct err *e)
-{
-    for (unsigned i = 0; i < cfg->nadmins; i++)
-        TRY(auth_add_admin(auth, cfg->admins[i].name, cfg->admins[i].password, e));
-    return ST_OK;
-}
 
 /* The secret lies beside the store: cookies outlive a restart and nobody else can make them. */
 static enum status attach_auth(struct app *app, const struct config *cfg, struct err *e)
@@ -53,10 +49,11 @@ static enum status start_layers(struct app *app, const struct config *cfg, struc
     TRY(store_open(&so, &app->store, e));
     app->validators = validators_new(app->store);
     TRY(attach_auth(app, cfg, e));
-    TRY(add_admins(app->auth, cfg, e));
+    TRY(settings_start(cfg, app->auth, app->store, &app->web, &app->settings, e));
     TRY(vectors_open(app->store, &vo, &app->vectors, e));
     app->repl = repl_new(app->store);
-    ho.services = (struct services){app->store, app->vectors, app->repl, app->auth, cfg->web};
+    ho.services = (struct services){app->store, app->vectors, app->repl,
+                                    app->auth,  &app->web,    settings_ops(app->settings)};
     return http_start(&ho, &app->http, e);
 }
 
@@ -86,6 +83,7 @@ void app_stop(struct app *app)
     vectors_close(app->vectors);
     store_close(app->store);
     validators_free(app->validators);
+    settings_free(app->settings);
     auth_free(app->auth);
     mem_free(app);
 }

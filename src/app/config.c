@@ -1,10 +1,12 @@
 /* app/config.c: reading the configuration. Later sources win: defaults, ini file, command line. */
 #include "app/config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "app/config_auth.h"
 #include "base/fs.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -75,25 +77,38 @@ static enum status set_recall(struct config *c, struct slice v, struct err *e)
     return ST_OK;
 }
 
+static const char *const levels[] = {"error", "warning", "info", "debug"};
+
 static enum status set_level(struct config *c, struct slice v, struct err *e)
 {
-    static const char *const names[] = {"error", "warning", "info", "debug"};
-
     for (unsigned i = 0; i < 4; i++)
-        if (slice_eq(v, slice_str(names[i]))) {
+        if (slice_eq(v, slice_str(levels[i]))) {
             c->log_level = i;
             return ST_OK;
         }
     return err_set(e, ST_BAD_REQUEST, "log level must be error, warning, info or debug");
 }
 
-static enum status set_option(struct config *c, struct slice section, struct slice key,
-                              struct slice value, struct err *e)
+static enum status set_max_doc(struct config *c, struct slice v, struct err *e)
+{
+    uint64_t n;
+
+    if (!parse_u64(v, &n) || n < 1 || n > LIMIT_DOC_BYTES_MAX)
+        return err_set(e, ST_BAD_REQUEST, "max_document_size must be a number from 1 to %d",
+                       LIMIT_DOC_BYTES_MAX);
+    c->max_doc = (uint32_t)n;
+    return ST_OK;
+}
+
+enum status config_set(struct config *c, struct slice section, struct slice key, struct slice value,
+                       struct err *e)
 {
     bool known;
 
     if (slice_eq(section, SLICE_LIT("admins")))
         return add_admin(c, key, value, e);
+    if (slice_eq(section, SLICE_LIT("couchdb")) && slice_eq(key, SLICE_LIT("max_document_size")))
+        return set_max_doc(c, value, e);
     if (slice_eq(section, SLICE_LIT("chttpd")) && slice_eq(key, SLICE_LIT("port")))
         return set_port(c, value, e);
     if (slice_eq(section, SLICE_LIT("chttpd")) && slice_eq(key, SLICE_LIT("bind_address"))) {
@@ -111,6 +126,16 @@ static enum status set_option(struct config *c, struct slice section, struct sli
     return ST_OK;
 }
 
+struct slice config_get(const struct config *c, const char *section, const char *key,
+                        struct arena *a)
+{
+    if (strcmp(key, "level") == 0)
+        return slice_str(levels[c->log_level]);
+    if (strcmp(key, "max_document_size") == 0)
+        return arena_printf(a, "%u", c->max_doc);
+    return config_auth_get(c, section, key, a);
+}
+
 static struct slice trim_line(struct slice s)
 {
     while (s.n != 0 && (s.p[s.n - 1] == '\r' || s.p[s.n - 1] == '\n'))
@@ -118,7 +143,7 @@ static struct slice trim_line(struct slice s)
     return slice_trim(s);
 }
 
-static enum status parse_ini(struct config *c, struct slice text, struct err *e)
+enum status config_parse_ini(struct slice text, config_option_fn fn, void *arg, struct err *e)
 {
     struct slice section = SLICE_LIT("");
 
@@ -138,10 +163,40 @@ static enum status parse_ini(struct config *c, struct slice text, struct err *e)
         eq = memchr(line.p, '=', line.n);
         if (eq == NULL)
             return err_set(e, ST_BAD_REQUEST, "configuration line %u has no '='", line_no);
-        TRY(set_option(c, section, slice_trim(slice_of(line.p, (size_t)(eq - line.p))),
-                       slice_trim(slice_of(eq + 1, (size_t)(line.p + line.n - eq - 1))), e));
+        TRY(fn(arg, section, slice_trim(slice_of(line.p, (size_t)(eq - line.p))),
+               slice_trim(slice_of(eq + 1, (size_t)(line.p + line.n - eq - 1))), e));
     }
     return ST_OK;
+}
+
+static enum status set_option(void *arg, struct slice section, struct slice key, struct slice value,
+                              struct err *e)
+{
+    return config_set(arg, section, key, value, e);
+}
+
+static enum status note_admin(void *arg, struct slice section, struct slice key, struct slice value,
+                              struct err *e)
+{
+    bool *some = arg;
+
+    (void)key, (void)value, (void)e;
+    *some |= slice_eq(section, SLICE_LIT("admins"));
+    return ST_OK;
+}
+
+/* Whether an admin was made over HTTP (settings.c). */
+static enum status has_local_admin(struct config *c, bool *some, struct err *e)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/local.ini", c->data);
+    struct slice text;
+
+    *some = false;
+    if (n < 0 || (size_t)n >= sizeof(path) || !fs_exists(path))
+        return ST_OK;
+    TRY(read_small_file(c, path, INI_BYTES_MAX, &text, e));
+    return config_parse_ini(text, note_admin, some, e);
 }
 
 /* ---- command line ---- */
@@ -221,18 +276,20 @@ static enum status admin_from_environment(struct config *c, const char *user, st
 static enum status load_serve(struct config *c, struct args *a, struct err *e)
 {
     struct slice text;
+    bool local;
 
     TRY(parse_serve(c, a, e));
     if (a->config_file != NULL) {
         TRY(read_small_file(c, a->config_file, INI_BYTES_MAX, &text, e));
-        TRY(parse_ini(c, text, e));
+        TRY(config_parse_ini(text, set_option, c, e));
     }
     if (a->bind != NULL)
         c->bind = a->bind;
     if (a->port != NULL)
         TRY(set_port(c, slice_str(a->port), e));
     TRY(admin_from_environment(c, a->admin_user != NULL ? a->admin_user : "admin", e));
-    if (c->nadmins == 0)
+    TRY(has_local_admin(c, &local, e));
+    if (c->nadmins == 0 && !local)
         return err_set(e, ST_BAD_REQUEST,
                        "there is no admin, and without one Divan does not serve. Put a password "
                        "into the environment variable DIVAN_ADMIN_PASSWORD (its user is "
@@ -250,6 +307,7 @@ enum status config_load(struct config *cfg, int argc, char **argv, struct err *e
         cmd = "--help";
     *cfg = (struct config){.arena = arena_new(), .bind = "127.0.0.1", .port = 5984};
     cfg->log_level = LOG_INFO_;
+    cfg->max_doc = LIMIT_DOC_BYTES;
     config_auth_default(cfg);
     if (strcmp(cmd, "serve") == 0)
         return load_serve(cfg, &a, e);

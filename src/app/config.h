@@ -25,10 +25,21 @@ struct config {
     double target_recall;     /* [vector] target_recall */
     struct auth_options auth; /* [chttpd_auth], [chttpd_auth_lockout], [jwt_keys], [jwt_auth] */
     struct web_options web;   /* [chttpd], [cors] */
+    uint32_t max_doc;         /* [couchdb] max_document_size */
     unsigned log_level;       /* [log] level: error warning info debug */
 };
 /* ST_BAD_REQUEST: what is wrong with the command line or the file, in words for the user. */
 enum status config_load(struct config *cfg, int argc, char **argv, struct err *e) MUST_CHECK;
 void config_free(struct config *cfg);
 extern const char config_help[];
+/* One option, with the file's names; the value is kept. */
+enum status config_set(struct config *c, struct slice section, struct slice key, struct slice value,
+                       struct err *e) MUST_CHECK;
+/* As text, of an option that settings.c lists. */
+struct slice config_get(const struct config *c, const char *section, const char *key,
+                        struct arena *a);
+typedef enum status (*config_option_fn)(void *arg, struct slice section, struct slice key,
+                                        struct slice value, struct err *e);
+enum status config_parse_ini(struct slice text, config_option_fn fn, void *arg,
+                             struct err *e) MUST_CHECK;
 #endif

@@ -156,3 +156,25 @@ enum status config_auth_set(struct config *c, struct slice section, const char *
     }
     return ok ? ST_OK : bad_value(e, section, key);
 }
+
+static struct slice option_text(const struct config *c, const struct option *o, struct arena *a)
+{
+    const void *at = (const char *)c + o->at;
+
+    if (o->kind == BOOL)
+        return *(const bool *)at ? SLICE_LIT("true") : SLICE_LIT("false");
+    if (o->kind == UINT)
+        return arena_printf(a, "%u", *(const unsigned *)at);
+    return *(const struct slice *)at;
+}
+
+struct slice config_auth_get(const struct config *c, const char *section, const char *key,
+                             struct arena *a)
+{
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        if (strcmp(section, options[i].section) == 0 && strcmp(key, options[i].key) == 0)
+            return option_text(c, &options[i], a);
+    if (strcmp(key, "mode") == 0)
+        return c->auth.lockout ? SLICE_LIT("enforce") : SLICE_LIT("off");
+    return arena_printf(a, "%u", c->auth.lockout_s * 1000); /* max_lifetime */
+}

@@ -36,16 +36,33 @@ static void random_secret(struct auth *a)
 struct auth *auth_new(const struct auth_options *opt)
 {
     struct auth *a = mem_zalloc(sizeof(*a));
+    struct auth_options defaults;
 
-    if (opt != NULL)
-        a->opt = *opt;
-    else
-        auth_options_default(&a->opt);
+    if (opt == NULL) {
+        auth_options_default(&defaults);
+        opt = &defaults;
+    }
+    auth_set_options(a, opt);
+    mutex_init(&a->lock, RANK_LEAF);
     a->admins = map_new();
     a->cache = cache_new();
     random_secret(a);
-    a->secret_text = a->opt.secret.n != 0 ? a->opt.secret : slice_str(a->secret);
+    a->secret_text = auth_opt(a)->secret.n != 0 ? auth_opt(a)->secret : slice_str(a->secret);
     return a;
+}
+
+void auth_set_options(struct auth *a, const struct auth_options *opt)
+{
+    struct options *o = mem_zalloc(sizeof(*o));
+
+    o->opt = *opt;
+    o->older = atomic_load(&a->options);
+    atomic_store(&a->options, o);
+}
+
+const struct auth_options *auth_opt(struct auth *a)
+{
+    return &((struct options *)atomic_load(&a->options))->opt;
 }
 
 static bool free_admin(void *arg, struct slice key, void *value)
@@ -60,11 +77,18 @@ static bool free_admin(void *arg, struct slice key, void *value)
 
 void auth_free(struct auth *a)
 {
+    struct options *older;
+
     if (a == NULL)
         return;
     map_each(a->admins, free_admin, NULL);
     map_free(a->admins);
     cache_free(a->cache);
+    mutex_fini(&a->lock);
+    for (struct options *o = atomic_load(&a->options); o != NULL; o = older) {
+        older = o->older;
+        mem_free(o);
+    }
     mem_free(a);
 }
 
@@ -106,7 +130,7 @@ static void hash_clear(struct auth *a, struct admin *ad, struct slice name, stru
     hmac_sha256(slice_of(inner, sizeof(inner)), name, mac);
     ad->text = mem_zalloc(2 * PASSWORD_SALT_BYTES + 1);
     hex_encode(mac, PASSWORD_SALT_BYTES, ad->text);
-    password_make(&ad->password, password, slice_str(ad->text), a->opt.iterations);
+    password_make(&ad->password, password, slice_str(ad->text), auth_opt(a)->iterations);
 }
 
 static enum status set_password(struct auth *a, struct admin *ad, struct slice name,
@@ -140,16 +164,92 @@ enum status auth_add_admin(struct auth *a, struct slice name, struct slice passw
                        name.p);
     ad = mem_zalloc(sizeof(*ad));
     st = set_password(a, ad, name, password, e);
+    mutex_lock(&a->lock);
     if (st == ST_OK)
         ad = map_put(a->admins, name, ad);
+    mutex_unlock(&a->lock);
     if (ad != NULL)
         (void)free_admin(NULL, name, ad);
     return st;
 }
 
-bool auth_has_admin(const struct auth *a)
+void auth_remove_admin(struct auth *a, struct slice name)
 {
-    return map_count(a->admins) != 0;
+    struct admin *ad;
+
+    mutex_lock(&a->lock);
+    ad = map_remove(a->admins, name);
+    mutex_unlock(&a->lock);
+    if (ad != NULL)
+        (void)free_admin(NULL, name, ad);
+}
+
+bool auth_find_admin(struct auth *a, struct slice name, struct arena *arena, struct password *out)
+{
+    const struct admin *ad;
+
+    mutex_lock(&a->lock);
+    ad = map_get(a->admins, name);
+    if (ad != NULL) {
+        *out = ad->password;
+        out->salt = arena_dup(arena, ad->password.salt);
+    }
+    mutex_unlock(&a->lock);
+    return ad != NULL;
+}
+
+struct listing {
+    struct arena *arena;
+    struct json *to;
+};
+
+static bool list_admin(void *arg, struct slice name, void *value)
+{
+    struct listing *l = arg;
+
+    json_put_key(l->arena, l->to, arena_dup(l->arena, name),
+                 json_str(l->arena, password_admin_text(value, l->arena)));
+    return true;
+}
+
+struct json *auth_list_admins(struct auth *a, struct arena *arena)
+{
+    struct listing l = {arena, json_object(arena)};
+
+    mutex_lock(&a->lock);
+    map_each(a->admins, list_admin, &l);
+    mutex_unlock(&a->lock);
+    return l.to;
+}
+
+enum status auth_hash_admin(struct auth *a, struct slice password, struct arena *arena,
+                            struct slice *out, struct err *e)
+{
+    char *salt = arena_zalloc(arena, 2 * PASSWORD_SALT_BYTES + 1);
+    unsigned char raw[PASSWORD_SALT_BYTES];
+    struct password p;
+    bool malformed;
+
+    *out = password;
+    if (password_parse_admin(password, &p, &malformed))
+        return ST_OK;
+    if (malformed || password.n == 0)
+        return err_set(e, ST_BAD_REQUEST, "the password is empty, or a malformed hash");
+    random_bytes(raw, sizeof(raw));
+    hex_encode(raw, sizeof(raw), salt);
+    password_make(&p, password, slice_str(salt), auth_opt(a)->iterations);
+    *out = password_admin_text(&p, arena);
+    return ST_OK;
+}
+
+bool auth_has_admin(struct auth *a)
+{
+    size_t n;
+
+    mutex_lock(&a->lock);
+    n = map_count(a->admins);
+    mutex_unlock(&a->lock);
+    return n != 0;
 }
 
 /* ---- passwords ---- */
@@ -160,10 +260,10 @@ static enum status compute(struct auth *a, const struct attempt *t, struct err *
 
     if (!cache_hash_begin(a->cache))
         return err_set(e, ST_UNAVAILABLE, "too many logins at once");
-    ok = password_matches(t->password, t->text, a->opt.iterations);
+    ok = password_matches(t->password, t->text, auth_opt(a)->iterations);
     cache_hash_end(a->cache);
     if (!ok) {
-        cache_failed(a->cache, t, a->opt.lockout_s);
+        cache_failed(a->cache, t, auth_opt(a)->lockout_s);
         return err_set(e, ST_UNAUTHORIZED, "Name or password is incorrect.");
     }
     cache_remember(a->cache, t);
@@ -184,7 +284,7 @@ static enum status check_password(struct auth *a, struct login *l, struct arena 
 
     TRY(account_find(a, t->name, arena, &l->acc, e));
     t->password = l->acc.has_password ? &l->acc.password : NULL;
-    if (a->opt.lockout && cache_locked(a->cache, t, a->opt.lockout_after))
+    if (auth_opt(a)->lockout && cache_locked(a->cache, t, auth_opt(a)->lockout_after))
         return err_set(e, ST_FORBIDDEN,
                        "Account is temporarily locked due to multiple authentication failures");
     if (!cache_was_verified(a->cache, t)) {
@@ -236,7 +336,7 @@ static struct slice new_session(struct auth *a, const struct account *acc, struc
 {
     struct slice v = session_make(arena, a->secret_text, name, salt_of(acc), time_wall_ms() / 1000);
 
-    return session_header(&a->opt, arena, v);
+    return session_header(auth_opt(a), arena, v);
 }
 
 static enum status check_cookie(struct auth *a, struct slice header, struct arena *arena,
@@ -252,13 +352,13 @@ static enum status check_cookie(struct auth *a, struct slice header, struct aren
     if (!session_parse(arena, value, &s))
         return err_set(e, ST_BAD_REQUEST,
                        "Malformed AuthSession cookie. Please clear your cookies.");
-    if (now >= s.time_s + a->opt.timeout_s || s.time_s > now + a->opt.timeout_s)
+    if (now >= s.time_s + auth_opt(a)->timeout_s || s.time_s > now + auth_opt(a)->timeout_s)
         return ST_OK;
     TRY(account_find(a, s.user, arena, &acc, e));
     if (!acc.found || !acc.has_password || !session_valid(&s, a->secret_text, salt_of(&acc)))
         return ST_OK;
     account_to_user(&acc, s.user, "cookie", out);
-    if ((s.time_s + a->opt.timeout_s - now) * 10 < (uint64_t)a->opt.timeout_s * 9)
+    if ((s.time_s + auth_opt(a)->timeout_s - now) * 10 < (uint64_t)auth_opt(a)->timeout_s * 9)
         out->set_cookie = new_session(a, &acc, s.user, arena);
     return ST_OK;
 }
@@ -277,17 +377,17 @@ enum status auth_login(struct auth *a, const struct auth_login *in, struct arena
 
 struct slice auth_logout_cookie(struct auth *a, struct arena *arena)
 {
-    return session_header(&a->opt, arena, SLICE_LIT(""));
+    return session_header(auth_opt(a), arena, SLICE_LIT(""));
 }
 
-unsigned auth_handlers(const struct auth *a, const char *names[4])
+unsigned auth_handlers(struct auth *a, const char *names[4])
 {
     unsigned n = 0;
 
     names[n++] = "cookie";
-    if (a->opt.proxy)
+    if (auth_opt(a)->proxy)
         names[n++] = "proxy";
-    if (a->opt.jwt)
+    if (auth_opt(a)->jwt)
         names[n++] = "jwt";
     names[n++] = "default";
     return n;
@@ -302,9 +402,9 @@ enum status auth_check(struct auth *a, const struct auth_request *rq, struct are
     TRY(check_cookie(a, rq->cookie, arena, out, e));
     if (out->by != NULL)
         return ST_OK;
-    if (a->opt.proxy && proxy_check(a->secret_text, rq, arena, out))
+    if (auth_opt(a)->proxy && proxy_check(a->secret_text, rq, arena, out))
         return ST_OK;
-    if (a->opt.jwt && h.n > 7 && slice_ieq(slice_of(h.p, 7), SLICE_LIT("Bearer ")))
-        return token_check(&a->opt, slice_trim(slice_of(h.p + 7, h.n - 7)), arena, out, e);
+    if (auth_opt(a)->jwt && h.n > 7 && slice_ieq(slice_of(h.p, 7), SLICE_LIT("Bearer ")))
+        return token_check(auth_opt(a), slice_trim(slice_of(h.p + 7, h.n - 7)), arena, out, e);
     return check_basic(a, rq, arena, out, e);
 }

@@ -68,7 +68,15 @@ enum status auth_attach(struct auth *a, struct store *s, const char *secret_file
  * sha512), "-pbkdf2-<dk>,..", "-hashed-<sha1>,<salt>". */
 enum status auth_add_admin(struct auth *a, struct slice name, struct slice password,
                            struct err *e) MUST_CHECK;
-bool auth_has_admin(const struct auth *a);
+bool auth_has_admin(struct auth *a);
+/* While serving. The options' slices outlive the auth; secret and JWT keys are those of the start.
+ */
+void auth_set_options(struct auth *a, const struct auth_options *opt);
+void auth_remove_admin(struct auth *a, struct slice name);
+struct json *auth_list_admins(struct auth *a, struct arena *arena); /* name: stored hash */
+/* Clear text becomes a hash of the form that auth_add_admin takes; a hash stays. 100 ms. */
+enum status auth_hash_admin(struct auth *a, struct slice password, struct arena *arena,
+                            struct slice *out, struct err *e) MUST_CHECK;
 
 /* Nobody: ST_OK with an empty name. Wrong credentials: ST_UNAUTHORIZED "Name or password is
  * incorrect."; malformed ones ST_BAD_REQUEST; locked out ST_FORBIDDEN; too many hashes at once
@@ -82,7 +90,7 @@ struct auth_login {
 enum status auth_login(struct auth *a, const struct auth_login *in, struct arena *arena,
                        struct auth_user *out, struct err *e) MUST_CHECK;
 struct slice auth_logout_cookie(struct auth *a, struct arena *arena);
-unsigned auth_handlers(const struct auth *a, const char *names[4]); /* for GET /_session */
+unsigned auth_handlers(struct auth *a, const char *names[4]); /* for GET /_session */
 
 /* ---- rights: pure ---- */
 bool auth_has_role(const struct auth_user *u, struct slice role);

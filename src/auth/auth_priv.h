@@ -1,6 +1,8 @@
 /* auth/auth_priv.h: what the files of this layer share. */
 #ifndef AUTH_AUTH_PRIV_H
 #define AUTH_AUTH_PRIV_H
+#include <stdatomic.h>
+
 #include "auth/auth.h"
 #include "base/map.h"
 #include "base/mutex.h"
@@ -27,6 +29,8 @@ bool password_matches(const struct password *p, struct slice text, unsigned iter
 void password_make(struct password *p, struct slice text, struct slice salt, unsigned iterations);
 /* The stored form of an admin's; false: clear text when *malformed is not set. Borrows. */
 bool password_parse_admin(struct slice text, struct password *p, bool *malformed);
+/* What password_parse_admin reads. */
+struct slice password_admin_text(const struct password *p, struct arena *arena);
 /* The hash in a document of _users; false: there is none that we can verify. Borrows. */
 bool password_of_doc(const struct json *doc, struct password *p);
 
@@ -45,6 +49,11 @@ void cache_hash_end(struct cache *c);
 bool cache_locked(struct cache *c, const struct attempt *t, unsigned after);
 void cache_failed(struct cache *c, const struct attempt *t, unsigned seconds);
 void cache_succeeded(struct cache *c, const struct attempt *t);
+
+/* ---- auth.c ---- */
+const struct auth_options *auth_opt(struct auth *a); /* as they are now */
+/* false: there is no such admin. The password is the arena's. */
+bool auth_find_admin(struct auth *a, struct slice name, struct arena *arena, struct password *out);
 
 /* ---- users.c ---- */
 struct account {
@@ -84,10 +93,16 @@ bool proxy_check(struct slice secret, const struct auth_request *rq, struct aren
                  struct auth_user *out);
 void user_set_roles(struct auth_user *u, const struct slice *roles, size_t n);
 
-struct auth {
+/* Old ones stay until the end: a request may look at them. */
+struct options {
     struct auth_options opt;
-    struct store *store; /* NULL: there are no users */
-    struct map *admins;  /* name -> struct admin; fixed after the start */
+    struct options *older;
+};
+struct auth {
+    _Atomic(struct options *) options;
+    struct store *store;                 /* NULL: there are no users */
+    struct mutex lock;                   /* RANK_LEAF */
+    struct map *admins GUARDED_BY(lock); /* name -> struct admin */
     struct cache *cache;
     char secret[65];
     struct slice secret_text;

@@ -132,3 +132,15 @@ bool password_of_doc(const struct json *doc, struct password *p)
     return iterations >= 1 && iterations <= PASSWORD_ITERATIONS_MAX &&
            set_key(p, text_of(doc, "derived_key"));
 }
+
+struct slice password_admin_text(const struct password *p, struct arena *arena)
+{
+    char key[2 * PASSWORD_KEY_MAX + 1];
+
+    hex_encode(p->key, p->key_len, key);
+    key[2 * p->key_len] = '\0';
+    if (p->simple)
+        return arena_printf(arena, "-hashed-%s,%.*s", key, (int)p->salt.n, p->salt.p);
+    return arena_printf(arena, "-pbkdf2:%s-%s,%.*s,%u", p->prf, key, (int)p->salt.n, p->salt.p,
+                        p->iterations);
+}

@@ -110,13 +110,12 @@ static enum status find_user(struct auth *a, struct slice name, struct arena *ar
 enum status account_find(struct auth *a, struct slice name, struct arena *arena,
                          struct account *out, struct err *e)
 {
-    const struct admin *ad = map_get(a->admins, name);
     struct stored s;
 
-    *out = (struct account){.admin = ad != NULL, .found = ad != NULL};
+    *out = (struct account){0};
+    out->admin = out->found = auth_find_admin(a, name, arena, &out->password);
     TRY(find_user(a, name, arena, &s, e));
-    if (ad != NULL) {
-        out->password = ad->password;
+    if (out->admin) {
         out->has_password = true;
     } else if (s.found) {
         if (s.conflicts)
@@ -294,7 +293,7 @@ static enum status put_new_hash(struct auth *a, struct json *to, struct slice te
     hex_encode(raw, sizeof(raw), salt);
     if (!cache_hash_begin(a->cache))
         return err_set(e, ST_UNAVAILABLE, "too many passwords to hash at once");
-    password_make(&p, text, slice_str(salt), a->opt.iterations);
+    password_make(&p, text, slice_str(salt), auth_opt(a)->iterations);
     cache_hash_end(a->cache);
     key = arena_zalloc(arena, 2 * p.key_len + 1);
     hex_encode(p.key, p.key_len, key);

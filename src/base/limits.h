@@ -44,6 +44,7 @@
 
 /* Documents (couch/) */
 #define LIMIT_DOC_BYTES          8000000      /* 413 document_too_large */
+#define LIMIT_DOC_BYTES_MAX      60000000     /* to which an admin may raise it */
 #define LIMIT_DOCID_BYTES        4096         /* 400 illegal_docid */
 #define LIMIT_DBNAME_BYTES       238          /* 400 database_name_too_long */
 #define LIMIT_REV_BYTES          256          /* 400: text of a non-hex revision hash */
@@ -127,6 +128,11 @@
 #define LIMIT_DBS_INFO 100 /* 400: keys of POST _dbs_info */
 /* _db_updates remembers as many dropped databases (couch/updates.c) */
 #define LIMIT_GONE_DATABASES 10000
+
+/* Options over HTTP (app/settings.c) */
+#define LIMIT_SETTINGS           256 /* 413 */
+#define LIMIT_SETTING_BYTES      8192
+#define LIMIT_SETTING_NAME_BYTES 128
 
 /* Identity (auth/) */
 #define LIMIT_AUTH_CACHE     10000 /* verified passwords, and as many failures, remembered */

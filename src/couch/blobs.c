@@ -450,7 +450,8 @@ bool blobs_worth(struct blobs *b, uint64_t enough)
     bool worth;
 
     mutex_lock(&b->mu);
-    worth = b->dead.n != 0 && b->dead_bytes >= enough && b->dead_bytes >= b->bytes / 3;
+    worth =
+        b->dead.n != 0 && b->dead_bytes >= enough && (enough == 0 || b->dead_bytes >= b->bytes / 3);
     mutex_unlock(&b->mu);
     return worth;
 }

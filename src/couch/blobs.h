@@ -67,9 +67,10 @@ enum status blobs_has_rows(struct kv *kv, uint64_t id, bool *has, struct err *e)
  * steps; more(arg) false: stop. */
 enum status blobs_sweep(struct blobs *b, bool (*more)(void *arg), void *arg,
                         struct err *e) MUST_CHECK;
-bool blobs_worth(struct blobs *b, uint64_t enough); /* so much is dead that collecting pays */
+/* So much is dead, and a third of all, that collecting pays; 0: anything. */
+bool blobs_worth(struct blobs *b, uint64_t enough);
 /* Deletes the candidates that nothing needs. barrier: makes LevelDB durable; false: the store
- * closes. may_delete(arg, true) before and (arg, false) after each file; false: not now. */
+ * closes. enter and leave are called around each deletion; enter false: not now. */
 struct blobs_gate {
     bool (*barrier)(void *arg);
     bool (*enter)(void *arg);

@@ -63,6 +63,7 @@ struct compactor {
     uint64_t seen_bytes;            /* appended at the last look */
     bool asked;
     uint64_t scrubbed; /* the last segment that was read for its checksums */
+    bool swept; /* blobs that the last life left behind */
 };
 
 /* ---- pace ---- */
@@ -220,6 +221,41 @@ static enum status compact(struct compactor *c, uint64_t seg)
     return st;
 }
 
+/* ---- blobs ---- */
+
+static void collect(struct compactor *c)
+{
+    struct err e = {0};
+
+    if (store_collect_blobs(c->s, &e) != ST_OK && !stopping(c))
+        log_warn("store %s: collecting blobs: %s", c->s->dir, e.reason);
+}
+
+static bool go_on(void *arg)
+{
+    return !stopping(arg);
+}
+
+/* What a crash left goes at once; what lost its last document later goes when it is worth it: older
+ * revisions can be read until then. */
+static void look_at_blobs(struct compactor *c)
+{
+    struct store *s = c->s;
+    uint64_t enough = s->segs->segment_bytes;
+    struct err e = {0};
+
+    if (!c->swept) {
+        c->swept = true;
+        if (blobs_sweep(s->blobs, go_on, c, &e) != ST_OK)
+            log_warn("store %s: looking for blobs that nobody needs: %s", s->dir, e.reason);
+        enough = 0;
+    }
+    if (s->segs->ops->free_bytes(s->segs) < enough)
+        enough = 0;
+    if (!stopping(c) && blobs_worth(s->blobs, enough))
+        collect(c);
+}
+
 /* ---- requests ---- */
 
 /* The tail becomes an ordinary segment, if there is something to reclaim in it. */
@@ -270,6 +306,8 @@ static void serve(struct compactor *c, struct db *db)
             (void)compact(c, v[i].seg); /* one that cannot be emptied was logged */
     c->asked = false;
     mem_free(v);
+    if (!stopping(c) && !db_dropped(db))
+        collect(c);
 }
 
 static bool serve_next(struct compactor *c)
@@ -403,7 +441,8 @@ static void compactor_main(void *arg)
         now = time_mono_us();
         if (now >= next && !atomic_load(&c->s->in_trouble)) {
             next = now + (has_grown(c) ? SOON_US : LOOK_US);
-            seg = choose(c);
+            look_at_blobs(c);
+            seg = store_held(c->s) ? 0 : choose(c);
             atomic_store(&c->s->compacts, seg != 0);
             if (seg != 0 && compact(c, seg) == ST_OK)
                 next = now; /* perhaps another one */

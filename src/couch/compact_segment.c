@@ -516,21 +516,10 @@ static enum status pass_last(struct compact_work *w, struct err *e)
     return ST_OK;
 }
 
-static enum status run(struct compact_work *w, struct err *e)
+static enum status take_away(struct compact_work *w, struct err *e)
 {
     bool undeleted = w->s->undeleted;
 
-    TRY(sync(w, e));
-    list_dbs(w);
-    KILL_POINT("compact.victim");
-    TRY(move_all(w, e));
-    KILL_POINT("compact.moved");
-    TRY(verify(w, e));
-    TRY(pass_last(w, e));
-    KILL_POINT("compact.verified");
-    if (!maint_barrier_at(w->s, atomic_load(&w->s->applied_lsn)))
-        return err_set(e, ST_UNAVAILABLE, "the store closes");
-    KILL_POINT("compact.barrier");
     if (w->first_lsn != 0)
         TRY(tell_gone(w, e));
     KILL_POINT("compact.gone");
@@ -543,6 +532,28 @@ static enum status run(struct compact_work *w, struct err *e)
     w->s->undeleted = undeleted;
     atomic_store(&w->s->log_bytes, log_bytes(w->s->log));
     return ST_OK;
+}
+
+static enum status run(struct compact_work *w, struct err *e)
+{
+    enum status st;
+
+    TRY(sync(w, e));
+    list_dbs(w);
+    KILL_POINT("compact.victim");
+    TRY(move_all(w, e));
+    KILL_POINT("compact.moved");
+    TRY(verify(w, e));
+    TRY(pass_last(w, e));
+    KILL_POINT("compact.verified");
+    if (!maint_barrier_at(w->s, atomic_load(&w->s->applied_lsn)))
+        return err_set(e, ST_UNAVAILABLE, "the store closes");
+    KILL_POINT("compact.barrier");
+    if (!store_may_delete(w->s))
+        return err_set(e, ST_UNAVAILABLE, "a backup needs the files");
+    st = take_away(w, e);
+    store_deleted(w->s);
+    return st;
 }
 
 static bool is_oldest(struct store *s, uint64_t seg)

@@ -92,7 +92,7 @@ static enum status edit_parse(struct edit *w, bool local, struct err *e)
             TRY(doc_id_check(w->parts.id, e));
     }
     TRY(doc_id_check(w->id, e));
-    if (w->parts.json.n > LIMIT_DOC_BYTES) {
+    if (w->parts.json.n > store_max_doc(db_store(w->db))) {
         struct slice id = doc_clip(w->id, 256);
         return err_word(e, ST_TOO_LARGE, "document_too_large", "%.*s", (int)id.n, id.p);
     }

@@ -41,6 +41,9 @@ typedef enum status (*doc_validator_fn)(void *arg, const struct commit_op *op,
 void store_set_validator(struct store *s, doc_validator_fn fn, void *arg);
 enum status store_validate(struct store *s, const struct commit_op *op, const struct doc_user *user,
                            struct err *e) MUST_CHECK; /* for doc_edit_prepare */
+/* The largest document, in bytes of JSON; LIMIT_DOC_BYTES when it is not set. While serving. */
+void store_set_max_doc(struct store *s, uint32_t bytes);
+uint32_t store_max_doc(struct store *s);
 /* Validates and fills op (kind COMMIT_DOC or COMMIT_LOCAL; arena memory; op->db borrowed). What is
  * wrong with the document itself (the 400s, 413) is returned; a conflict that can be seen already,
  * a missing stub, a deleted document to delete (404) as well. The caller decides which of them fail

@@ -36,9 +36,12 @@ struct store *store_new(const struct store_options *opt)
     s->accounts = accounts_new();
     s->updates = updates_new();
     s->blobs = blobs_new();
+    atomic_init(&s->max_doc, LIMIT_DOC_BYTES);
     mutex_init(&s->catalog_mu, RANK_CATALOG);
     mutex_init(&s->queue_mu, RANK_COMMIT);
     mutex_init(&s->maint_mu, RANK_LEAF);
+    mutex_init(&s->hold_mu, RANK_LEAF);
+    cond_init(&s->hold_cond);
     cond_init(&s->queue_cond);
     cond_init(&s->maint_cond);
     return s;
@@ -54,6 +57,8 @@ void store_free(struct store *s)
     blobs_unref(s->blobs);
     if (s->owns_segs && s->segs != NULL)
         s->segs->ops->close(s->segs);
+    cond_fini(&s->hold_cond);
+    mutex_fini(&s->hold_mu);
     cond_fini(&s->maint_cond);
     cond_fini(&s->queue_cond);
     mutex_fini(&s->maint_mu);
@@ -194,6 +199,16 @@ void store_observe(struct store *s, commit_observer_fn fn, void *arg)
 {
     ASSERT(s->nobservers < STORE_OBSERVERS_MAX);
     s->observers[s->nobservers++] = (struct store_observer){fn, arg};
+}
+
+void store_set_max_doc(struct store *s, uint32_t bytes)
+{
+    atomic_store(&s->max_doc, bytes);
+}
+
+uint32_t store_max_doc(struct store *s)
+{
+    return atomic_load(&s->max_doc);
 }
 
 void store_set_validator(struct store *s, doc_validator_fn fn, void *arg)

@@ -171,6 +171,14 @@ enum status maint_drops(struct store *s, struct err *e) MUST_CHECK;
 /* Waits until LevelDB is durable up to lsn; false: the store closes. */
 bool maint_barrier_at(struct store *s, uint64_t lsn);
 
+/* ---- compact_blobs.c ---- */
+/* Around the deletion of a file; false: store_hold. */
+bool store_may_delete(struct store *s);
+void store_deleted(struct store *s);
+bool store_held(struct store *s);
+/* Deletes blobs that nothing needs; one caller at a time. */
+enum status store_collect_blobs(struct store *s, struct err *e) MUST_CHECK;
+
 /* ---- compact.c ---- */
 struct compactor;
 void compactor_start(struct store *s);
@@ -259,6 +267,7 @@ struct store {
     size_t nobservers;
     doc_validator_fn validate; /* NULL: none */
     void *validate_arg;
+    _Atomic uint32_t max_doc;
 
     /* Statistics and progress: each is one number that stands for itself. */
     _Atomic uint64_t applied_lsn, log_bytes, tail_seg, external_bytes;
@@ -274,6 +283,11 @@ struct store {
     atomic_bool maint_quit;                   /* read in the middle of a long drop */
     struct thread maint;
     uint64_t barrier_lsn, barrier_log_bytes, barrier_us; /* maintenance thread's */
+
+    struct mutex hold_mu; /* RANK_LEAF */
+    struct cond hold_cond;
+    unsigned holds GUARDED_BY(hold_mu);
+    bool deleting GUARDED_BY(hold_mu);
 
     struct compactor *compactor; /* NULL: this store is not compacted by itself */
     _Atomic uint64_t victim;     /* the segment that is being compacted; 0: none */

@@ -40,7 +40,7 @@ enum origin { ORIGIN_NO, ORIGIN_ANY, ORIGIN_NAMED };
 
 static enum origin origin_allowed(const struct request *rq, struct slice origin)
 {
-    const struct web_options *w = &rq->svc->web;
+    const struct web_options *w = web_now(rq->svc);
 
     if (!w->cors || origin.n == 0)
         return ORIGIN_NO;
@@ -58,7 +58,7 @@ static void allow_origin(struct request *rq, struct reply *rp, struct slice orig
     if (o == ORIGIN_NO)
         return;
     reply_header(rp, "Access-Control-Allow-Origin", origin);
-    if (o == ORIGIN_NAMED && rq->svc->web.cors_credentials)
+    if (o == ORIGIN_NAMED && web_now(rq->svc)->cors_credentials)
         reply_header(rp, "Access-Control-Allow-Credentials", SLICE_LIT("true"));
 }
 
@@ -68,7 +68,7 @@ static bool headers_allowed(const struct request *rq, struct slice wanted)
         struct slice h = next_item(&wanted);
 
         if (h.n != 0 && !in_list(slice_str(headers_default), h, true) &&
-            !in_list(rq->svc->web.cors_headers, h, true))
+            !in_list(web_now(rq->svc)->cors_headers, h, true))
             return false;
     }
     return true;
@@ -76,7 +76,7 @@ static bool headers_allowed(const struct request *rq, struct slice wanted)
 
 bool cors_preflight(struct request *rq, struct reply *rp)
 {
-    const struct web_options *w = &rq->svc->web;
+    const struct web_options *w = web_now(rq->svc);
     struct slice methods = w->cors_methods.n != 0 ? w->cors_methods : slice_str(methods_default);
     struct slice origin, method, headers;
 
@@ -100,7 +100,7 @@ void cors_headers(struct request *rq, struct reply *rp)
 {
     struct slice origin;
 
-    if (!rq->svc->web.cors)
+    if (!web_now(rq->svc)->cors)
         return;
     origin = rq_header(rq, "Origin");
     allow_origin(rq, rp, origin);

@@ -210,7 +210,7 @@ enum status h_db_security_put(struct request *rq, struct reply *rp)
 
     (void)rp;
     TRY(rq_db(rq, &db));
-    if (auth_is_users_db(db_name(db)) && !rq->svc->web.users_security_editable)
+    if (auth_is_users_db(db_name(db)) && !web_now(rq->svc)->users_security_editable)
         return err_set(&rq->err, ST_FORBIDDEN,
                        "You can't edit the security object of the user database.");
     TRY(rq_object(rq, &sec));

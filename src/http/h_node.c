@@ -22,7 +22,7 @@ enum { PROC_BYTES = 1 << 16 };
 
 /* ---- who ---- */
 
-static enum status check_node(struct request *rq)
+enum status rq_node(struct request *rq)
 {
     struct slice n = rq_arg(rq, "node");
 
@@ -71,7 +71,7 @@ enum status h_cluster_setup(struct request *rq, struct reply *rp)
 /* GET /_node/{node} */
 enum status h_node_name(struct request *rq, struct reply *rp)
 {
-    TRY(check_node(rq));
+    TRY(rq_node(rq));
     buf_str(&rp->body, "{\"name\":\"" NODE_NAME "\"}");
     reply_body(rp, 200);
     return ST_OK;
@@ -94,7 +94,7 @@ enum status h_node_versions(struct request *rq, struct reply *rp)
     struct json *o = json_object(a), *c = json_object(a);
     struct json_collation icu;
 
-    TRY(check_node(rq));
+    TRY(rq_node(rq));
     json_collation_versions(&icu);
     json_put_cstr(a, c, "name", "libicu");
     json_put_str(a, c, "library_version", arena_dup(a, slice_str(icu.library)));
@@ -204,7 +204,7 @@ enum status h_node_system(struct request *rq, struct reply *rp)
     struct json *o = json_object(a), *memory = json_object(a);
     struct process p;
 
-    TRY(check_node(rq));
+    TRY(rq_node(rq));
     look_at_process(a, &p);
     json_put_i64(a, o, "uptime", (int64_t)p.uptime_s);
     json_put_i64(a, memory, "resident", (int64_t)p.rss);
@@ -255,7 +255,7 @@ enum status h_node_stats(struct request *rq, struct reply *rp)
     const struct json *v = stats_tree(rq->arena);
     struct slice path = rq_arg(rq, "att");
 
-    TRY(check_node(rq));
+    TRY(rq_node(rq));
     while (path.n != 0 && v != NULL) {
         const char *slash = memchr(path.p, '/', path.n);
         size_t n = slash != NULL ? (size_t)(slash - path.p) : path.n;
@@ -311,7 +311,7 @@ enum status h_node_prometheus(struct request *rq, struct reply *rp)
     struct buf *b = &rp->body;
     const char *of = "";
 
-    TRY(check_node(rq));
+    TRY(rq_node(rq));
     for (unsigned m = 0; m < METRIC_COUNT; m++) {
         struct metric_info i = metrics_info((enum metric)m);
         uint64_t value = metrics_get((enum metric)m);
@@ -330,73 +330,6 @@ enum status h_node_prometheus(struct request *rq, struct reply *rp)
     rp->content_type = "text/plain; version=2.0";
     rp->code = 200;
     return ST_OK;
-}
-
-/* ---- configuration ---- */
-
-/* What may be read: by section. Secrets, paths and everything that is not in this list are not
- * there. text NULL: the number. */
-static const struct {
-    const char *section, *key, *text;
-    uint64_t n;
-} settings[] = {
-    {"chttpd", "changes_timeout", NULL, LIMIT_CHANGES_TIMEOUT_MS},
-    {"chttpd", "max_http_request_size", NULL, LIMIT_REQUEST_BYTES},
-    {"couchdb", "max_attachment_size", NULL, LIMIT_ATT_BYTES},
-    {"couchdb", "max_document_size", NULL, LIMIT_DOC_BYTES},
-    {"couchdb", "single_node", "true", 0},
-    {"uuids", "algorithm", "sequential", 0},
-    {"uuids", "max_count", NULL, LIMIT_UUIDS},
-    {"vendor", "name", "Divan", 0},
-    {"vendor", "version", DIVAN_VERSION, 0},
-};
-
-static const struct json *config_tree(struct arena *a)
-{
-    struct json *all = json_object(a), *section = NULL;
-    const char *of = "";
-
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-        if (strcmp(of, settings[i].section) != 0) {
-            section = json_object(a);
-            json_put(a, all, settings[i].section, section);
-        }
-        of = settings[i].section;
-        if (settings[i].text != NULL)
-            json_put_cstr(a, section, settings[i].key, settings[i].text);
-        else
-            json_put_str(a, section, settings[i].key,
-                         arena_printf(a, "%llu", (unsigned long long)settings[i].n));
-    }
-    return all;
-}
-
-/* GET /_node/{node}/_config[/{section}[/{key}]] */
-enum status h_node_config(struct request *rq, struct reply *rp)
-{
-    const struct json *v = config_tree(rq->arena);
-    struct slice section = rq_arg(rq, "section"), key = rq_arg(rq, "key");
-
-    TRY(check_node(rq));
-    if (section.n != 0)
-        v = json_get_s(v, section);
-    if (v == NULL && key.n == 0)
-        v = json_object(rq->arena); /* as CouchDB answers for a section without keys */
-    if (key.n != 0)
-        v = v != NULL ? json_get_s(v, key) : NULL;
-    if (v == NULL)
-        return err_set(&rq->err, ST_NOT_FOUND, "unknown_config_value");
-    reply_json(rp, 200, v);
-    return ST_OK;
-}
-
-/* PUT, DELETE /_node/{node}/_config/{section}/{key}: security notes, CVE-2018-17188. */
-enum status h_node_config_set(struct request *rq, struct reply *rp)
-{
-    (void)rp;
-    TRY(check_node(rq));
-    return err_set(&rq->err, ST_FORBIDDEN,
-                   "the configuration is read at the start and does not change over HTTP");
 }
 
 /* ---- scheduler ---- */

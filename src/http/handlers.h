@@ -85,6 +85,8 @@ enum status h_temp_view(struct request *rq, struct reply *rp);
 /* h_copy.c */
 enum status h_doc_copy(struct request *rq, struct reply *rp);
 /* h_node.c: the node as operators see it. */
+/* ST_NOT_FOUND unless {node} is this one; h_node.c. */
+enum status rq_node(struct request *rq) MUST_CHECK;
 enum status h_no_page(struct request *rq, struct reply *rp); /* 404 */
 enum status h_membership(struct request *rq, struct reply *rp);
 enum status h_cluster_setup(struct request *rq, struct reply *rp);
@@ -93,10 +95,12 @@ enum status h_node_versions(struct request *rq, struct reply *rp);
 enum status h_node_system(struct request *rq, struct reply *rp);
 enum status h_node_stats(struct request *rq, struct reply *rp);
 enum status h_node_prometheus(struct request *rq, struct reply *rp);
-enum status h_node_config(struct request *rq, struct reply *rp);
-enum status h_node_config_set(struct request *rq, struct reply *rp);
 enum status h_scheduler_jobs(struct request *rq, struct reply *rp);
 enum status h_scheduler_docs(struct request *rq, struct reply *rp);
+/* h_config.c */
+enum status h_node_config(struct request *rq, struct reply *rp);
+enum status h_node_config_set(struct request *rq, struct reply *rp);
+enum status h_node_config_reload(struct request *rq, struct reply *rp);
 /* h_changes.c */
 enum status h_changes(struct request *rq, struct reply *rp);
 struct changes_opts;

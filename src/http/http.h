@@ -7,6 +7,7 @@
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -14,6 +15,7 @@
 
 struct auth;
 struct repl;
+struct settings_ops;
 struct store;
 struct vectors;
 
@@ -26,14 +28,25 @@ struct web_options {
     unsigned cors_max_age;                                 /* seconds; 600 */
 };
 
+/* As it is now; replaced as a whole, old ones stay until the end. */
+struct web {
+    _Atomic(const struct web_options *) now;
+};
+
 /* What the handlers work with; all outlive the server. */
 struct services {
     struct store *store;
     struct vectors *vectors;
     struct repl *repl;
     struct auth *auth;
-    struct web_options web;
+    const struct web *web;
+    const struct settings_ops *settings; /* settings.h */
 };
+
+static inline const struct web_options *web_now(const struct services *s)
+{
+    return atomic_load(&s->web->now);
+}
 
 struct http_options {
     const char *bind;

@@ -11,7 +11,7 @@
 
 enum status rights_valid_user(struct request *rq)
 {
-    if (!rq->svc->web.require_valid_user || rq->user.name.n != 0)
+    if (!web_now(rq->svc)->require_valid_user || rq->user.name.n != 0)
         return ST_OK;
     if (rq->nseg == 1 && slice_eq(rq->seg[0], SLICE_LIT("_up")))
         return ST_OK;

@@ -24,6 +24,7 @@ const struct route routes[] = {
     {M_GET, "/_node/{node}/_stats", h_node_stats, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_stats/{att*}", h_node_stats, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_prometheus", h_node_prometheus, NEED_ADMIN, false, false},
+    {M_POST, "/_node/{node}/_config/_reload", h_node_config_reload, NEED_ADMIN, true, false},
     {M_GET, "/_node/{node}/_config", h_node_config, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_config/{section}", h_node_config, NEED_ADMIN, false, false},
     {M_GET, "/_node/{node}/_config/{section}/{key}", h_node_config, NEED_ADMIN, false, false},

@@ -39,7 +39,7 @@ static void fail(struct exchange *x, enum status st)
         reply_header(&x->rp, "Retry-After", SLICE_LIT("1"));
     if (st == ST_UNAUTHORIZED && rq_header(&x->rq, "X-CouchDB-WWW-Authenticate").p != NULL)
         reply_header(&x->rp, "WWW-Authenticate", rq_header(&x->rq, "X-CouchDB-WWW-Authenticate"));
-    else if (st == ST_UNAUTHORIZED && x->rq.svc->web.require_valid_user)
+    else if (st == ST_UNAUTHORIZED && web_now(x->rq.svc)->require_valid_user)
         reply_header(&x->rp, "WWW-Authenticate", SLICE_LIT("Basic realm=\"server\""));
     reply_error(&x->rp, st, &e);
 }

@@ -133,20 +133,6 @@ def test_prometheus(server, db):
     assert types["couchdb_httpd_clients_requesting_changes"] == "gauge"
 
 
-def test_configuration_is_a_list_and_read_only(server):
-    config = ok(server.get("/_node/_local/_config"))
-    assert config["couchdb"]["max_document_size"] == "8000000"
-    assert ok(server.get("/_node/_local/_config/uuids"))["algorithm"] == "sequential"
-    assert ok(server.get("/_node/_local/_config/uuids/max_count")) == "1000"
-    assert "admins" not in config and b"secret" not in server.get("/_node/_local/_config").body
-    assert ok(server.get("/_node/_local/_config/admins")) == {}
-    reason = error(server.get("/_node/_local/_config/admins/admin"), 404, "not_found")
-    assert reason == "unknown_config_value"
-    error(server.put("/_node/_local/_config/cors/origins", '"*"'), 403, "forbidden")
-    error(server.delete("/_node/_local/_config/uuids/max_count"), 403, "forbidden")
-    error(server.put("/_node/_local/_config", "{}"), 405, "method_not_allowed")
-    error(server.post("/_node/_local/_restart", {}), 404, "not_found")
-
 
 def test_no_replications_are_scheduled(server):
     assert ok(server.get("/_scheduler/jobs")) == {"total_rows": 0, "offset": 0, "jobs": []}

@@ -293,6 +293,362 @@ static void base64(void **state)
     db_release(db);
 }
 
+/* ---- collection ---- */
+
+static void collect(struct fix *x)
+{
+    assert_ok(x, store_collect_blobs(x->s, &x->e));
+}
+
+static bool always(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+/* Old revisions are readable until the collection; what leaves name stays, whoever shares it. */
+static void collected(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    char rev[64] = "", first[64], other[64] = "";
+    struct slice one = slice_of(pattern(x, BIG, 1), BIG), two = slice_of(pattern(x, BIG, 2), BIG);
+    struct att att;
+    struct buf b;
+
+    put_att(x, db, "a", "x", one, rev);
+    memcpy(first, rev, sizeof(first));
+    put_json(x, db, "a", "{\"v\":2,\"_attachments\":{\"x\":{\"stub\":true}}}", rev);
+    put_att(x, db, "b", "x", two, other);
+    forget_pins(x);
+    collect(x);
+    assert_int_equal(objects(x), 2);
+    put_json(x, db, "a", "{\"v\":3}", rev);
+    one.p = pattern(x, BIG, 1);
+    assert_bytes(x, db, "a", first, one);
+    assert_ok(x, find_att(x, db, "a", first, "x", &att));
+    collect(x);
+    assert_int_equal(objects(x), 1);
+    buf_init(&b, 64 << 20);
+    assert_st(x, doc_att_data(db, &att, &b, &x->e), ST_NOT_FOUND);
+    buf_free(&b);
+    assert_bytes(x, db, "b", "", slice_of(pattern(x, BIG, 2), BIG));
+    db_release(db);
+    drop_index(x); /* old records name what is gone; no leaf does */
+    db = open_db(x, "db");
+    assert_ok(x, blobs_sweep(x->s->blobs, always, NULL, &x->e));
+    collect(x);
+    assert_bytes(x, db, "b", "", slice_of(pattern(x, BIG, 2), BIG));
+    assert_int_equal(objects(x), 1);
+    db_release(db);
+}
+
+/* A blob that two documents share goes with the second one; conflicting leaves count. */
+static void shared(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    char rev[64] = "", copy[64] = "";
+    struct att att;
+    struct doc_edit ed = {.id = SLICE_LIT("b"), .new_edits = true, .att = &att};
+    struct slice bytes = slice_of(pattern(x, BIG, 5), BIG);
+
+    put_att(x, db, "a", "x", bytes, rev);
+    assert_ok(x, find_att(x, db, "a", "", "x", &att));
+    assert_ok(x, run_edit(x, db, &ed, copy)); /* as COPY does */
+    assert_int_equal(objects(x), 1);
+    put_json(x, db, "a", "{}", rev);
+    forget_pins(x);
+    collect(x);
+    assert_bytes(x, db, "b", "", slice_of(pattern(x, BIG, 5), BIG));
+    put_json(x, db, "b", "{\"_deleted\":true}", copy);
+    forget_pins(x);
+    collect(x);
+    assert_int_equal(objects(x), 0);
+    db_release(db);
+}
+
+/* Whoever has a pin keeps it: a reader, a stub that is not committed yet, a writer. */
+static void pinned(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    char rev[64] = "", first[64];
+    struct slice bytes = slice_of(pattern(x, BIG, 6), BIG);
+    struct att_reader *r;
+    struct att att;
+    struct doc_edit ed = {.id = SLICE_LIT("a")};
+    struct commit_op op;
+
+    put_att(x, db, "a", "x", bytes, rev);
+    memcpy(first, rev, sizeof(first));
+    put_json(x, db, "a", "{}", rev);
+    forget_pins(x);
+    bytes.p = pattern(x, BIG, 6);
+    assert_ok(x, find_att(x, db, "a", first, "x", &att));
+    assert_ok(x, att_reader_open(db, &att, &r, &x->e));
+    collect(x);
+    assert_range(x, r, bytes, 5, BIG);
+    /* a replicated conflict whose stub leads to a revision that is no leaf any more */
+    assert_ok(x, json_parse(x->a,
+                            arena_printf(x->a,
+                                         "{\"_rev\":\"2-00000000000000000000000000000000\","
+                                         "\"_revisions\":{\"start\":2,\"ids\":["
+                                         "\"00000000000000000000000000000000\",\"%s\"]},"
+                                         "\"_attachments\":{\"x\":{\"stub\":true}}}",
+                                         first + 2),
+                            &ed.doc, &x->e));
+    assert_ok(x, doc_edit_prepare(db, x->a, &ed, &op, &x->e));
+    att_reader_close(r);
+    collect(x);
+    assert_int_equal(objects(x), 1);
+    assert_ok(x, run1(x, &op));
+    forget_pins(x);
+    collect(x);
+    assert_bytes(x, db, "a", "2-00000000000000000000000000000000",
+                 slice_of(pattern(x, BIG, 6), BIG));
+    db_release(db);
+}
+
+/* A stub of what was collected is not there; an operation without a pin is refused. */
+static void refused(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    char rev[64] = "", first[64];
+    struct doc_edit ed = {.id = SLICE_LIT("a")};
+    struct commit_op op;
+    struct att att;
+
+    put_att(x, db, "a", "x", slice_of(pattern(x, BIG, 6), BIG), rev);
+    memcpy(first, rev, sizeof(first));
+    assert_ok(x, find_att(x, db, "a", first, "x", &att));
+    put_json(x, db, "a", "{}", rev);
+    forget_pins(x);
+    att.name = SLICE_LIT("x");
+    att.type = SLICE_LIT("a/b");
+    op = op_edit(x, db, "c", (struct rev){0}, rev_n(x, 1, 1));
+    op.body.atts = &att;
+    op.body.natts = 1;
+    assert_st(x, run1(x, &op), ST_INTERNAL);
+    collect(x);
+    assert_int_equal(objects(x), 0);
+    assert_ok(x, json_parse(x->a,
+                            arena_printf(x->a,
+                                         "{\"_rev\":\"2-00000000000000000000000000000000\","
+                                         "\"_revisions\":{\"start\":2,\"ids\":["
+                                         "\"00000000000000000000000000000000\",\"%s\"]},"
+                                         "\"_attachments\":{\"x\":{\"stub\":true}}}",
+                                         first + 2),
+                            &ed.doc, &x->e));
+    assert_st(x, doc_edit_prepare(db, x->a, &ed, &op, &x->e), ST_MISSING_STUB);
+    db_release(db);
+}
+
+/* A dropped database's blobs go, and so does what a crash left: whole, and half written. */
+static void dropped(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db"), *keep = make_db(x, "keep");
+    struct commit_op drop = {.kind = COMMIT_DB_DROP, .db = db};
+    char rev[64] = "", other[64] = "";
+    bool has = true;
+
+    put_att(x, db, "a", "x", slice_of(pattern(x, BIG, 1), BIG), rev);
+    put_att(x, keep, "a", "x", slice_of(pattern(x, BIG, 2), BIG), other);
+    forget_pins(x);
+    assert_ok(x, run1(x, &drop));
+    for (int i = 0; i < 500 && objects(x) != 1; i++) {
+        usleep(10000);
+        collect(x);
+    }
+    assert_int_equal(objects(x), 1);
+    db_release(db);
+    assert_bytes(x, keep, "a", "", slice_of(pattern(x, BIG, 2), BIG));
+    db_release(keep);
+    reopen(x);
+    assert_ok(x, blobs_has_rows(x->s->kv, SEG_BLOB | 1ull << 32 | 2, &has, &x->e));
+    assert_true(has);
+    assert_int_equal(objects(x), 1);
+}
+
+static void swept(void **state)
+{
+    struct fix *x = *state;
+    struct blob_home home = *blobs_home(x->s->blobs);
+    struct blob_writer *w;
+    struct blob_ref ref;
+    struct slice bytes = slice_of(pattern(x, BIG, 2), BIG);
+
+    assert_ok(x, blob_create(&home, SEG_BLOB | home.epoch << 32 | 77, &w, &x->e));
+    assert_ok(x, blob_add(w, bytes, &x->e));
+    assert_ok(x, blob_finish(w, &ref, &x->e));
+    blob_writer_free(w);
+    assert_ok(x, blob_create(&home, SEG_BLOB | home.epoch << 32 | 78, &w, &x->e));
+    assert_ok(x, blob_add(w, bytes, &x->e));
+    assert_ok(x, blobs_sweep(x->s->blobs, always, NULL, &x->e));
+    collect(x);
+    assert_int_equal(objects(x), 2); /* of this life: not for the sweep */
+    if (x->segs == NULL) {
+        char from[160], to[200];
+
+        snprintf(from, sizeof(from), "%s/0/blob/%016llx.tmp", x->dir,
+                 (unsigned long long)(SEG_BLOB | home.epoch << 32 | 78));
+        snprintf(to, sizeof(to), "%s.kept", from);
+        assert_int_equal(link(from, to), 0);
+        blob_writer_free(w);
+        assert_int_equal(rename(to, from), 0);
+    }
+    reopen(x);
+    assert_int_equal(objects(x), 2);
+    assert_ok(x, blobs_sweep(x->s->blobs, always, NULL, &x->e));
+    assert_int_equal(objects(x), 1);
+    collect(x);
+    assert_int_equal(objects(x), 0);
+    if (x->segs != NULL)
+        blob_writer_free(w);
+}
+
+/* While a backup copies, nothing is deleted. */
+static void held(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    char rev[64] = "";
+
+    put_att(x, db, "a", "x", slice_of(pattern(x, BIG, 1), BIG), rev);
+    put_json(x, db, "a", "{}", rev);
+    forget_pins(x);
+    store_hold(x->s);
+    collect(x);
+    assert_int_equal(objects(x), 1);
+    store_unhold(x->s);
+    collect(x);
+    assert_int_equal(objects(x), 0);
+    db_release(db);
+}
+
+/* ---- failures ---- */
+
+static void no_space(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct slice bytes = slice_of(pattern(x, BIG, 1), BIG);
+    char rev[64] = "";
+
+    for (unsigned nth = 1; nth <= 7; nth++) {
+        struct att_writer *w;
+        struct att att;
+        enum status st = ST_OK;
+
+        seg_mem_fail_append(x->segs, nth, nth % 2 != 0 ? SEG_MEM_NOSPC : SEG_MEM_IO, false);
+        assert_ok(x, att_writer_open(db, UINT64_MAX, &w, &x->e));
+        st = att_writer_add(w, bytes, &x->e);
+        if (st == ST_OK)
+            st = att_writer_finish(w, x->a, &att, &x->e);
+        assert_st(x, st, nth == 7 ? ST_OK : nth % 2 != 0 ? ST_NO_SPACE : ST_IO);
+        att_writer_free(w);
+        assert_int_equal(objects(x), 0);
+    }
+    seg_mem_fail_append(x->segs, 0, SEG_MEM_NONE, false);
+    put_att(x, db, "a", "x", bytes, rev);
+    assert_bytes(x, db, "a", "", bytes);
+    db_release(db);
+}
+
+static void damaged(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct slice bytes = slice_of(pattern(x, BIG, 1), BIG);
+    uint64_t len = blob_file_bytes(BIG);
+    const uint64_t at[] = {
+        3, 20, 57, BLOB_HEADER_BYTES, BLOB_HEADER_BYTES + BIG - 1, len - 1, len - 30, len - 49};
+    char rev[64] = "";
+    struct att att;
+    struct buf b;
+
+    put_att(x, db, "a", "x", bytes, rev);
+    assert_ok(x, find_att(x, db, "a", "", "x", &att));
+    buf_init(&b, 64 << 20);
+    for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+        seg_mem_damage_obj(x->segs, att.ptr.seg, at[i], 1);
+        buf_clear(&b);
+        assert_st(x, doc_att_data(db, &att, &b, &x->e), ST_CORRUPT);
+        seg_mem_damage_obj(x->segs, att.ptr.seg, at[i], 1);
+    }
+    assert_bytes(x, db, "a", "", bytes);
+    buf_free(&b);
+    db_release(db);
+}
+
+/* ---- check ---- */
+
+static void swallow(void *arg, const char *text)
+{
+    (void)text;
+    ++*(unsigned *)arg;
+}
+
+static uint64_t findings(struct fix *x)
+{
+    uint64_t bad = 99;
+    unsigned shown = 0;
+
+    forget_pins(x);
+    fix_close(x);
+    assert_ok(x, store_check(x->dir, swallow, &shown, &bad, &x->e));
+    open_small(x);
+    return bad;
+}
+
+static void checked(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    char rev[64] = "", path[160], away[200];
+    struct kv_batch *b;
+    struct att att;
+    struct slice row;
+    FILE *f;
+
+    put_att(x, db, "a", "x", slice_of(pattern(x, BIG, 1), BIG), rev);
+    assert_ok(x, find_att(x, db, "a", "", "x", &att));
+    snprintf(path, sizeof(path), "%s/0/blob/%016llx.blb", x->dir, (unsigned long long)att.ptr.seg);
+    snprintf(away, sizeof(away), "%s.away", path);
+    row = key_blob(x->a, att.ptr.seg, db_num(db), SLICE_LIT("a"));
+    b = kv_batch_new();
+    db_release(db);
+    kv_batch_delete(b, row);
+    assert_ok(x, kv_write(x->s->kv, b, &x->e));
+    assert_int_equal(findings(x), 1);
+    kv_batch_clear(b);
+    row = key_blob(x->a, att.ptr.seg, 1, SLICE_LIT("a"));
+    kv_batch_put(b, row, SLICE_LIT(""));
+    assert_ok(x, kv_write(x->s->kv, b, &x->e));
+    assert_int_equal(findings(x), 0);
+    kv_batch_clear(b);
+    row = key_blob(x->a, att.ptr.seg, 1, SLICE_LIT("b"));
+    kv_batch_put(b, row, SLICE_LIT(""));
+    assert_ok(x, kv_write(x->s->kv, b, &x->e));
+    assert_int_equal(findings(x), 1);
+    kv_batch_clear(b);
+    kv_batch_delete(b, key_blob(x->a, att.ptr.seg, 1, SLICE_LIT("b")));
+    assert_ok(x, kv_write(x->s->kv, b, &x->e));
+    kv_batch_free(b);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(findings(x), 1);
+    assert_int_equal(rename(away, path), 0);
+    f = fopen(path, "r+");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 300000, SEEK_SET), 0);
+    assert_int_equal(fputc('!', f), '!');
+    assert_int_equal(fputc('!', f), '!');
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(findings(x), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +658,23 @@ int main(void)
         cmocka_unit_test_setup_teardown(stays, small_memory, fix_end),
         cmocka_unit_test_setup_teardown(base64, small_files, fix_end),
         cmocka_unit_test_setup_teardown(base64, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(collected, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(collected, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(shared, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(shared, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(pinned, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(pinned, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(refused, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(refused, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(dropped, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(dropped, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(swept, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(swept, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(held, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(held, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(no_space, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(damaged, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(checked, small_files, fix_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
