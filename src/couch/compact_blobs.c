@@ -36,8 +36,9 @@ bool store_may_delete(struct store *s)
     bool may;
 
     mutex_lock(&s->hold_mu);
+    while (s->deleting)
+        cond_wait(&s->hold_cond, &s->hold_mu);
     may = s->holds == 0;
-    ASSERT(!s->deleting);
     s->deleting = may;
     mutex_unlock(&s->hold_mu);
     return may;

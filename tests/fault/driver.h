@@ -57,5 +57,10 @@ void drive_purge(struct drive *d, struct db *db, const char *id, bool all);
 /* So many infos of purges are kept. */
 void drive_purge_limit(struct drive *d, struct db *db, uint32_t n);
 
+/* blob_scripts.c */
+void script_blobs(struct drive *d);
+void script_blobs_compact(struct drive *d);
+void script_blobs_lives(struct drive *d);
+
 void script_run(struct drive *d, const char *name); /* exits 2 for an unknown one */
 #endif

@@ -18,9 +18,9 @@
 #include "base/time.h"
 
 static const char *const SCRIPTS[] = {
-    "mixed",          "mixed_roll", "barrier",      "attachments",   "restarts",
-    "at_once",        "index_lost", "lifecycle",    "compact_kinds", "compact_restarts",
-    "compact_beside", "purges",     "purge_compact"};
+    "mixed",          "mixed_roll", "barrier",       "attachments",   "restarts",
+    "at_once",        "index_lost", "lifecycle",     "compact_kinds", "compact_restarts",
+    "compact_beside", "purges",     "purge_compact", "blobs",         "blobs_compact"};
 /* What can fail how. EINTR for good would be a loop by right. */
 static const struct fault_way {
     const char *call, *what;

@@ -580,6 +580,9 @@ static const struct {
     {"purges", purges, 0},
     {"purge_compact", purge_compact, 4 << 10},
     {"purge_lost", purge_lost, 4 << 10},
+    {"blobs", script_blobs, 0},
+    {"blobs_compact", script_blobs_compact, 4 << 10},
+    {"blobs_lives", script_blobs_lives, 0},
 };
 
 void script_run(struct drive *d, const char *name)
