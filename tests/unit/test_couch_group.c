@@ -259,6 +259,9 @@ static void held_back_writers_go_on(void **state)
     struct writer *w = mem_zalloc(sizeof(*w));
     struct db *db;
 
+    fix_close(x); /* no other thread decides who waits */
+    assert_ok(
+        x, store_open(&(struct store_options){.dir = x->dir, .no_compaction = true}, &x->s, &x->e));
     for (unsigned i = 0; i < MOVERS; i++) {
         m[i] = (struct mover){.s = x->s, .stop = &stop};
         thread_start(&m[i].t, "mover", mover_main, &m[i]);
