@@ -34,7 +34,7 @@ enum {
     MANY_SEGMENTS = 32, /* then small ones are worth the trouble too */
     FEW = 4,            /* segments: nobody waits for a store of less */
     HOLD_US = 10000,
-    HOLD_MAX_US = 1000000,
+    HOLD_MAX_US = 500000,
     SEAL_WAIT_US = 1000000,
     SCRUB_US = 60 * 1000000 /* a segment a minute: about 1 MB/s */
 };
@@ -124,7 +124,9 @@ uint64_t compact_hold_us(struct store *s)
         atomic_load(&s->log_bytes) <= (uint64_t)FEW * s->segs->segment_bytes)
         return 0;
     x = times_live(s) - TOO_LONG;
-    return x <= 0 ? 0 : x > 1 ? HOLD_MAX_US : HOLD_US + (uint64_t)(x * HOLD_MAX_US);
+    if (x <= 0)
+        return 0;
+    return x > HALFWAY ? HOLD_MAX_US : HOLD_US + (uint64_t)(x * 2 * HOLD_MAX_US);
 }
 
 static bool moved(void *arg, uint64_t bytes)
