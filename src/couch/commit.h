@@ -51,6 +51,7 @@ struct commit_op {
     enum commit_kind kind;
     bool new_edits; /* COMMIT_DOC: see path */
     bool deleted;
+    bool partitioned;   /* COMMIT_DB_CREATE */
     bool compact;       /* COMMIT_DB_PROPS: older revisions lose their bodies */
     struct db *db;      /* referenced by the submitter; NULL for COMMIT_DB_CREATE */
     struct slice docid; /* also: the local id (without "_local/") or the database's name */

@@ -95,6 +95,7 @@ enum staged stage_create(struct group *g, struct commit_op *op)
         .created_us = time_wall_us(),
         .revs_limit = op->revs_limit != 0 ? op->revs_limit : LIMIT_REVS_DEFAULT,
         .purged_infos_limit = LIMIT_PURGED_INFOS_DEFAULT,
+        .partitioned = op->partitioned,
         .security = op->security.n != 0 ? op->security : slice_str(default_security),
     };
     random_bytes(sl->row.uuid, sizeof(sl->row.uuid));
@@ -129,6 +130,7 @@ enum staged stage_props(struct group *g, struct commit_op *op)
         .compact_seq = op->compact ? db->staged.update_seq : atomic_load(&db->compact_seq),
         .purged_infos_limit =
             op->purged_infos_limit != 0 ? op->purged_infos_limit : db_purged_infos_limit(db),
+        .partitioned = db_partitioned(db),
     };
     memcpy(sl->row.uuid, db->uuid, sizeof(sl->row.uuid));
     return stage_meta(g, op, DBMETA_PROPS, db_name(db), db->num);

@@ -120,7 +120,8 @@ static void db_row(struct group *g, struct db *db, struct buf *out)
                           .revs_limit = db_revs_limit(db),
                           .security = db_security(db, g->ap.arena),
                           .compact_seq = atomic_load(&db->compact_seq),
-                          .purged_infos_limit = db_purged_infos_limit(db)};
+                          .purged_infos_limit = db_purged_infos_limit(db),
+                          .partitioned = db_partitioned(db)};
 
     memcpy(row.uuid, db->uuid, sizeof(row.uuid));
     cat_row_encode(&row, out);

@@ -66,6 +66,7 @@ struct db *db_new(struct store *s, struct slice name, const struct cat_row *row,
     atomic_init(&db->update_seq, counts->update_seq);
     atomic_init(&db->revs_limit, row->revs_limit);
     atomic_init(&db->compact_seq, row->compact_seq);
+    db->partitioned = row->partitioned;
     atomic_init(&db->purged_infos_limit, row->purged_infos_limit);
     db->security = mem_dup(row->security.p, row->security.n);
     db->security_n = row->security.n;
@@ -233,6 +234,11 @@ const unsigned char *db_uuid(const struct db *db)
 uint64_t db_created_us(const struct db *db)
 {
     return db->created_us;
+}
+
+bool db_partitioned(const struct db *db)
+{
+    return db->partitioned;
 }
 
 bool db_dropped(const struct db *db)

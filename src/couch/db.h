@@ -23,6 +23,7 @@ struct slice db_name(const struct db *db);
 uint32_t db_num(const struct db *db);
 const unsigned char *db_uuid(const struct db *db); /* 16 bytes */
 uint64_t db_created_us(const struct db *db);       /* instance_start_time */
+bool db_partitioned(const struct db *db);          /* couch/partition.h */
 bool db_dropped(const struct db *db);
 uint64_t db_update_seq(const struct db *db); /* of what is readable */
 struct db_counts {

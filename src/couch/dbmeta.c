@@ -7,8 +7,11 @@
 #include "base/bytes.h"
 #include "couch/store_priv.h"
 
+enum { CAT_PARTITIONED = 1 }; /* flags of the row */
+
 void cat_row_encode(const struct cat_row *c, struct buf *out)
 {
+    bool infos = c->purged_infos_limit != LIMIT_PURGED_INFOS_DEFAULT;
     unsigned char fixed[4 + 16 + 8];
 
     put_le32(fixed, c->dbnum);
@@ -18,17 +21,19 @@ void cat_row_encode(const struct cat_row *c, struct buf *out)
     buf_varint(out, c->revs_limit);
     buf_varint(out, c->security.n);
     buf_add(out, c->security);
-    if (c->compact_seq != 0 || c->purged_infos_limit != LIMIT_PURGED_INFOS_DEFAULT)
+    if (c->compact_seq != 0 || infos || c->partitioned)
         buf_varint(out, c->compact_seq);
-    if (c->purged_infos_limit != LIMIT_PURGED_INFOS_DEFAULT)
+    if (infos || c->partitioned)
         buf_varint(out, c->purged_infos_limit);
+    if (c->partitioned)
+        buf_varint(out, CAT_PARTITIONED);
 }
 
 enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e)
 {
     struct rd r = rd_of(v);
     struct slice uuid;
-    uint64_t limit, infos;
+    uint64_t limit, infos, flags;
 
     out->dbnum = rd_le32(&r);
     uuid = rd_bytes(&r, 16);
@@ -37,12 +42,14 @@ enum status cat_row_decode(struct slice v, struct cat_row *out, struct err *e)
     out->security = rd_bytes(&r, (size_t)rd_varint(&r));
     out->compact_seq = r.bad || rd_left(&r) == 0 ? 0 : rd_varint(&r);
     infos = r.bad || rd_left(&r) == 0 ? LIMIT_PURGED_INFOS_DEFAULT : rd_varint(&r);
+    flags = r.bad || rd_left(&r) == 0 ? 0 : rd_varint(&r);
     if (r.bad || rd_left(&r) != 0 || limit == 0 || limit > UINT32_MAX || out->dbnum == 0 ||
-        infos == 0 || infos > LIMIT_PURGED_INFOS)
+        infos == 0 || infos > LIMIT_PURGED_INFOS || flags > CAT_PARTITIONED)
         return err_set(e, ST_CORRUPT, "catalogue row of %zu bytes", v.n);
     memcpy(out->uuid, uuid.p, 16);
     out->revs_limit = (uint32_t)limit;
     out->purged_infos_limit = (uint32_t)infos;
+    out->partitioned = (flags & CAT_PARTITIONED) != 0;
     return ST_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "couch/att_io.h"
 #include "couch/doc_priv.h"
+#include "couch/partition.h"
 #include "couch/store_priv.h"
 
 /* The record around body and attachments: head and tree. */
@@ -92,6 +93,8 @@ static enum status edit_parse(struct edit *w, bool local, struct err *e)
             TRY(doc_id_check(w->parts.id, e));
     }
     TRY(doc_id_check(w->id, e));
+    if (db_partitioned(w->db))
+        TRY(partition_check_id(w->id, e));
     if (w->parts.json.n > store_max_doc(db_store(w->db))) {
         struct slice id = doc_clip(w->id, 256);
         return err_word(e, ST_TOO_LARGE, "document_too_large", "%.*s", (int)id.n, id.p);

@@ -31,6 +31,7 @@ struct cat_row {
     /* Of documents with seq <= it only leaves have bodies: the update_seq at the last _compact. */
     uint64_t compact_seq;
     uint32_t purged_infos_limit;
+    bool partitioned;
 };
 void cat_row_encode(const struct cat_row *c, struct buf *out);
 enum status cat_row_decode(struct slice v, struct cat_row *out,
@@ -111,6 +112,7 @@ struct db {
     uint32_t num;
     unsigned char uuid[16];
     uint64_t created_us;
+    bool partitioned;
     _Atomic uint64_t update_seq; /* a copy of published.update_seq that needs no lock */
     atomic_uint revs_limit;
     _Atomic uint64_t compact_seq; /* cat_row */

@@ -147,7 +147,8 @@ static enum status next_key_row(struct rows *r, struct arena *a, struct buf *row
     *got = true;
     if (k->type == JSON_STRING && r->kind == ROWS_LOCAL)
         return local_docs_key(r->db, k->text, r->opts.include_docs, a, row, e);
-    if (k->type == JSON_STRING)
+    if (k->type == JSON_STRING &&
+        (r->kind != ROWS_ALL || slice_starts(k->text, r->opts.prefix)))
         return all_docs_key(r->db, k->text, &r->opts, a, row, e);
     buf_str(row, "{\"key\":");
     json_write(row, k);
@@ -229,6 +230,7 @@ enum status rows_new(struct request *rq, struct db *db, enum rows_kind kind,
     r->db = db;
     r->kind = kind;
     r->s = (struct stream){.produce = rows_produce, .free = rows_free};
+    TRY(rq_partition(rq, &r->opts.prefix));
     if (kind == ROWS_DESIGN)
         r->opts.prefix = SLICE_LIT("_design/");
     TRY(parse_rows(rq, body, r));

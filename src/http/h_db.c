@@ -12,6 +12,7 @@ static void put_start_time(struct arena *a, struct json *o, const struct db *db)
 struct json *db_info_json(struct arena *a, struct db *db)
 {
     struct json *o = json_object(a), *sizes = json_object(a), *cluster = json_object(a);
+    struct json *props = json_object(a);
     struct db_counts c;
     struct db_disk disk;
     struct buf seq;
@@ -30,7 +31,9 @@ struct json *db_info_json(struct arena *a, struct db *db)
     json_put_i64(a, sizes, "external", (int64_t)disk.external);
     json_put_i64(a, sizes, "active", (int64_t)disk.active);
     json_put(a, o, "sizes", sizes);
-    json_put(a, o, "props", json_object(a));
+    if (db_partitioned(db))
+        json_put_bool(a, props, "partitioned", true);
+    json_put(a, o, "props", props);
     json_put_i64(a, o, "doc_del_count", (int64_t)c.deleted);
     json_put_i64(a, o, "doc_count", (int64_t)c.docs);
     json_put_i64(a, o, "disk_format_version", 1);
@@ -67,6 +70,29 @@ static enum status db_created(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
+/* Shards and replicas are CouchDB's: checked and without effect. */
+static enum status check_shards(struct request *rq, const char *name)
+{
+    const struct slice *v = rq_param(rq, name);
+    uint64_t n;
+
+    if (v == NULL || (parse_u64(*v, &n) && n >= 1))
+        return ST_OK;
+    return err_set(&rq->err, ST_BAD_REQUEST, "The `%s` value should be a positive integer.", name);
+}
+
+static enum status check_partitioned(struct request *rq, bool *out)
+{
+    const struct slice *v = rq_param(rq, "partitioned");
+
+    *out = v != NULL && slice_eq(*v, SLICE_LIT("true"));
+    if (v != NULL && !*out && !slice_eq(*v, SLICE_LIT("false")))
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid `partitioned` parameter");
+    if (*out && rq_arg(rq, "db").p[0] == '_')
+        return err_set(&rq->err, ST_BAD_REQUEST, "Cannot partition a system database");
+    return ST_OK;
+}
+
 /* PUT /{db} */
 enum status h_db_put(struct request *rq, struct reply *rp)
 {
@@ -74,6 +100,9 @@ enum status h_db_put(struct request *rq, struct reply *rp)
 
     (void)rp;
     TRY(db_name_check(rq_arg(rq, "db"), &rq->err));
+    TRY(check_shards(rq, "q"));
+    TRY(check_shards(rq, "n"));
+    TRY(check_partitioned(rq, &op->partitioned));
     op->kind = COMMIT_DB_CREATE;
     op->docid = rq_arg(rq, "db");
     rq_commit(rq, op, 1, db_created);

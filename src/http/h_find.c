@@ -6,10 +6,12 @@
 static enum status parse_find(struct request *rq, struct db **db, struct find_request *f)
 {
     const struct json *body;
+    struct slice prefix;
 
     TRY(rq_db(rq, db));
+    TRY(rq_partition(rq, &prefix));
     TRY(rq_object(rq, &body));
-    return find_request_parse(rq->arena, body, f, &rq->err);
+    return find_request_parse(rq->arena, rq_partition_body(rq, body, prefix), f, &rq->err);
 }
 
 /* POST /{db}/_find */

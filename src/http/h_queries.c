@@ -208,3 +208,28 @@ enum status h_temp_view(struct request *rq, struct reply *rp)
     reply_body(rp, 410);
     return ST_OK;
 }
+
+/* GET /{db}/_auto_purge: nothing is purged by itself. */
+enum status h_auto_purge(struct request *rq, struct reply *rp)
+{
+    struct db *db;
+
+    TRY(rq_db(rq, &db));
+    buf_str(&rp->body, "{}");
+    reply_body(rp, 200);
+    return ST_OK;
+}
+
+/* PUT /{db}/_auto_purge */
+enum status h_auto_purge_set(struct request *rq, struct reply *rp)
+{
+    (void)rp;
+    return err_set(&rq->err, ST_NOT_IMPLEMENTED, "tombstones are purged by _purge, not by age");
+}
+
+/* GET, DELETE /{db}/_time_seq */
+enum status h_time_seq(struct request *rq, struct reply *rp)
+{
+    (void)rp;
+    return err_set(&rq->err, ST_NOT_IMPLEMENTED, "times of sequences are not recorded");
+}

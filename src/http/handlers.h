@@ -81,6 +81,9 @@ enum status h_dbs_info(struct request *rq, struct reply *rp);
 enum status h_shards(struct request *rq, struct reply *rp);
 enum status h_sync_shards(struct request *rq, struct reply *rp);
 enum status h_view_cleanup(struct request *rq, struct reply *rp);
+enum status h_auto_purge(struct request *rq, struct reply *rp);
+enum status h_auto_purge_set(struct request *rq, struct reply *rp);
+enum status h_time_seq(struct request *rq, struct reply *rp);
 enum status h_temp_view(struct request *rq, struct reply *rp);
 /* h_copy.c */
 enum status h_doc_copy(struct request *rq, struct reply *rp);
@@ -107,6 +110,13 @@ struct changes_opts;
 /* changes_filter.c: what ?filter= asks for, into opts; in the request's memory. */
 enum status changes_filter_parse(struct request *rq, struct db *db,
                                  struct changes_opts *opts) MUST_CHECK;
+/* h_partition.c */
+/* "p:" of a route with {p}, whose database must be partitioned; empty of other routes. */
+enum status rq_partition(struct request *rq, struct slice *prefix) MUST_CHECK;
+/* A _find request's body, its selector narrowed to ids with that prefix; empty: as it is. */
+const struct json *rq_partition_body(struct request *rq, const struct json *body,
+                                     struct slice prefix);
+enum status h_partition(struct request *rq, struct reply *rp);
 /* h_db_updates.c */
 enum status h_db_updates(struct request *rq, struct reply *rp);
 /* h_find.c */

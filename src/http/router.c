@@ -30,12 +30,16 @@ static struct slice cut(struct slice *rest, char sep)
 }
 
 /* "_design/x" and "_local/x" are one document id although a raw slash parts them; so is the
- * design document in "_index/_design/x/...". */
+ * design document in "_index/_design/x/..." and "_partition/p/_design/x/...". */
 static void join_special(struct request *rq)
 {
     struct slice *s = rq->seg;
-    uint32_t at = rq->nseg > 1 && slice_eq(s[1], SLICE_LIT("_index")) ? 2 : 1;
+    uint32_t at = 1;
 
+    if (rq->nseg > 1 && slice_eq(s[1], SLICE_LIT("_index")))
+        at = 2;
+    else if (rq->nseg > 1 && slice_eq(s[1], SLICE_LIT("_partition")))
+        at = 3;
     if (rq->nseg < at + 2 || s[at + 1].n == 0)
         return;
     if (slice_eq(s[0], SLICE_LIT("_node"))) /* /_node/_local/_stats: a node of that name */

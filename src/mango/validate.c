@@ -290,6 +290,22 @@ static enum status apply_rules(const struct rule_set *set, const struct json *wh
     return ST_OK;
 }
 
+static enum status check_options(const struct commit_op *op, const struct json *partitioned,
+                                 struct err *e)
+{
+    bool yes;
+
+    if (partitioned == NULL)
+        return ST_OK;
+    if (!json_bool(partitioned, &yes))
+        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
+                        "`partitioned` option must be boolean");
+    if (yes && !db_partitioned(op->db))
+        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
+                        "partitioned option cannot be true in a non-partitioned database.");
+    return ST_OK;
+}
+
 /* A design document says what is valid only if that can be understood. */
 static enum status check_ddoc(const struct commit_op *op, struct arena *a, struct err *e)
 {
@@ -300,6 +316,7 @@ static enum status check_ddoc(const struct commit_op *op, struct arena *a, struc
     if (op->deleted || !op->new_edits)
         return ST_OK;
     TRY(json_parse(a, op->body.json, &doc, e));
+    TRY(check_options(op, json_get(json_get(doc, "options"), "partitioned"), e));
     sel = json_get(doc, "validate_doc_update");
     if (sel == NULL || !is_query(doc))
         return ST_OK;
