@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/multipart.h"
 #include "base/text.h"
 #include "base/time.h"
 
@@ -18,6 +19,8 @@ struct fetch {
     CURL *easy;
     struct curl_slist *headers;
     struct buf answer;
+    struct fetch_sink *sink; /* NULL: all is collected */
+    bool begun;              /* this try's answer */
     char *url, *body;
     size_t body_n;
     const char *method;
@@ -203,10 +206,31 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 }
 
+/* Which way this answer goes. */
+static void begin_answer(struct fetch *f)
+{
+    struct fetch_sink *s = f->sink;
+    const char *type = NULL;
+    long code = 0;
+
+    f->begun = true;
+    (void)curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &code);
+    (void)curl_easy_getinfo(f->easy, CURLINFO_CONTENT_TYPE, &type);
+    s->used = code == 200 && type != NULL && multipart_is(slice_str(type), slice_str(s->type));
+    s->st = s->used ? s->begin(s, slice_str(type), &s->err) : ST_OK;
+}
+
 static size_t on_data(char *data, size_t size, size_t n, void *arg)
 {
     struct fetch *f = arg;
 
+    if (f->sink != NULL && !f->begun)
+        begin_answer(f);
+    if (f->sink != NULL && f->sink->used) {
+        if (f->sink->st == ST_OK)
+            f->sink->st = f->sink->add(f->sink, slice_of(data, size * n), &f->sink->err);
+        return f->sink->st == ST_OK ? size * n : 0;
+    }
     buf_append(&f->answer, data, size * n);
     return buf_ok(&f->answer) ? size * n : 0;
 }
@@ -215,7 +239,9 @@ static void add_headers(struct peer *p, struct fetch *f)
 {
     struct arena *a;
 
-    f->headers = curl_slist_append(f->headers, "Accept: application/json");
+    f->headers =
+        curl_slist_append(f->headers, f->sink != NULL ? "Accept: multipart/mixed, */*;q=0.5"
+                                                      : "Accept: application/json");
     f->headers = curl_slist_append(f->headers, "Content-Type: application/json");
     f->headers = curl_slist_append(f->headers, "Expect:");
     if (p->addr.headers == NULL)
@@ -247,7 +273,7 @@ static void fetch_go(struct peer *p, struct fetch *f)
     CURL *c = f->easy;
 
     buf_clear(&f->answer);
-    f->done = false;
+    f->done = f->begun = false;
     (void)curl_easy_setopt(c, CURLOPT_URL, f->url);
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
@@ -267,10 +293,12 @@ static void fetch_go(struct peer *p, struct fetch *f)
     f->added = true;
 }
 
-struct fetch *fetch_start(struct peer *p, const char *method, struct slice path, struct slice body)
+static struct fetch *start(struct peer *p, const char *method, struct slice path, struct slice body,
+                           struct fetch_sink *sink)
 {
     struct fetch *f = mem_zalloc(sizeof(*f));
 
+    f->sink = sink;
     f->url = mem_alloc(p->addr.url.n + path.n + 1);
     memcpy(f->url, p->addr.url.p, p->addr.url.n);
     memcpy(f->url + p->addr.url.n, path.p, path.n);
@@ -284,6 +312,16 @@ struct fetch *fetch_start(struct peer *p, const char *method, struct slice path,
     add_headers(p, f);
     fetch_go(p, f);
     return f;
+}
+
+struct fetch *fetch_start(struct peer *p, const char *method, struct slice path, struct slice body)
+{
+    return start(p, method, path, body, NULL);
+}
+
+struct fetch *fetch_start_sink(struct peer *p, struct slice path, struct fetch_sink *sink)
+{
+    return start(p, "GET", path, slice_of(NULL, 0), sink);
 }
 
 void fetch_free(struct peer *p, struct fetch *f)
@@ -358,6 +396,10 @@ enum status fetch_wait(struct peer *p, struct fetch *f, long *code, struct err *
         if (!nap(p, wait_ms))
             return err_set(e, ST_TIMEOUT, "the replication was stopped");
         fetch_go(p, f);
+    }
+    if (f->sink != NULL && f->sink->used && f->sink->st != ST_OK) {
+        *e = f->sink->err;
+        return f->sink->st;
     }
     if (f->result == CURLE_WRITE_ERROR)
         return err_set(e, ST_UPSTREAM, "an answer of the source is larger than %u bytes",

@@ -36,6 +36,18 @@ struct fetch;
 /* method "GET", "POST" or "PUT"; path is appended to the database's URL ("/_changes?..."). body is
  * copied; n == 0 with "POST" sends an empty JSON body. */
 struct fetch *fetch_start(struct peer *p, const char *method, struct slice path, struct slice body);
+/* Where an answer goes that is not collected: one of status 200 and this media type. */
+struct fetch_sink {
+    const char *type;
+    /* Each try begins anew. */
+    enum status (*begin)(struct fetch_sink *s, struct slice content_type, struct err *e);
+    enum status (*add)(struct fetch_sink *s, struct slice bytes, struct err *e);
+    bool used;      /* it has the answer; else fetch_body has */
+    enum status st; /* what one of them returned: the fetch ends with it */
+    struct err err;
+};
+/* A GET that would like such an answer, and takes JSON as well. */
+struct fetch *fetch_start_sink(struct peer *p, struct slice path, struct fetch_sink *sink);
 /* Runs until this fetch has an answer; connection errors, 429 and 5xx are tried again a few times.
  * *code: the HTTP status. The answer's bytes stay with the fetch. ST_UPSTREAM: no answer;
  * ST_TIMEOUT: the job was told to stop. */

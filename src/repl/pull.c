@@ -6,19 +6,13 @@
  * and the next bulk are on their way.
  */
 #include "base/alloc.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "couch/doc_read.h"
-#include "couch/doc_write.h"
 #include "repl/repl_priv.h"
 
-/* One revision to fetch. */
-struct want {
-    struct slice id, rev;
-};
 struct wants {
-    struct want *list;
+    struct repl_want *list;
     uint32_t n;
 };
 
@@ -134,7 +128,8 @@ static void collect_wants(struct arena *a, const struct json *diff, struct wants
         if (!json_is(missing, JSON_ARRAY))
             continue;
         for (const struct json *r = missing->first; r != NULL; r = r->next)
-            w->list[w->n++] = (struct want){d->key, r->text};
+            w->list[w->n++] =
+                (struct repl_want){d->key, r->text, json_get(d, "possible_ancestors")};
     }
 }
 
@@ -163,103 +158,9 @@ static enum status find_missing(struct repl_job *j, struct arena *a, const struc
     return ST_OK;
 }
 
-/* ---- writing ---- */
-
-/* A document that we cannot take (a bad member, too large) is counted and left out, as CouchDB
- * does; a full disk or a stopping store ends the replication. */
-static enum status add_doc(struct repl_job *j, struct arena *a, const struct json *doc,
-                           struct commit_op *ops, size_t *n, struct err *e)
-{
-    struct doc_edit ed = {.new_edits = false, .doc = doc};
-    enum status st;
-
-    atomic_fetch_add(&j->stats.docs_read, 1);
-    ops[*n] = (struct commit_op){0};
-    st = doc_edit_prepare(j->db, a, &ed, &ops[*n], e);
-    if (st == ST_OK) {
-        ++*n;
-        return ST_OK;
-    }
-    if (st == ST_IO || st == ST_CORRUPT || st == ST_INTERNAL)
-        return st;
-    log_warn("replication %s: a document of the source was refused: %s", j->spec.id, e->reason);
-    atomic_fetch_add(&j->stats.write_failures, 1);
-    return ST_OK;
-}
-
-static enum status write_docs(struct repl_job *j, struct commit_op *ops, size_t n, struct err *e)
-{
-    if (n == 0)
-        return ST_OK;
-    TRY(commit_wait(j->store, ops, n, e));
-    for (size_t i = 0; i < n; i++) {
-        if (ops[i].st == ST_OK) {
-            atomic_fetch_add(&j->stats.docs_written, 1);
-            continue;
-        }
-        *e = ops[i].err;
-        if (ops[i].st == ST_NO_SPACE || ops[i].st == ST_UNAVAILABLE || ops[i].st == ST_NOT_FOUND)
-            return ops[i].st;
-        log_warn("replication %s: a document was not written: %s", j->spec.id, e->reason);
-        atomic_fetch_add(&j->stats.write_failures, 1);
-    }
-    return ST_OK;
-}
-
 /* ---- fetching ---- */
 
-static struct slice doc_path(struct arena *a, struct slice id, struct slice tail)
-{
-    struct slice out;
-    struct buf b;
-
-    buf_init(&b, 3 * id.n + tail.n + 16);
-    buf_char(&b, '/');
-    if (slice_starts(id, SLICE_LIT("_design/"))) {
-        buf_str(&b, "_design/");
-        id = slice_of(id.p + 8, id.n - 8);
-    }
-    percent_encode(&b, id);
-    buf_add(&b, tail);
-    out = arena_dup(a, buf_slice(&b));
-    buf_free(&b);
-    return out;
-}
-
-/* One revision with its attachments inline. Absent at the source: purged meanwhile; left out. */
-static enum status fetch_one(struct repl_job *j, struct arena *a, const struct want *w,
-                             struct err *e)
-{
-    struct peer_call get = {.method = "GET"};
-    struct buf tail, revs;
-    const struct json *list;
-    struct commit_op *ops;
-    size_t n = 0;
-
-    buf_init(&revs, LIMIT_REV_BYTES * 2 + 64);
-    buf_char(&revs, '[');
-    json_write_str(&revs, w->rev);
-    buf_char(&revs, ']');
-    buf_init(&tail, LIMIT_REV_BYTES * 8 + 128);
-    buf_str(&tail, "?revs=true&latest=true&attachments=true&open_revs=");
-    percent_encode(&tail, buf_slice(&revs));
-    get.path = doc_path(a, w->id, buf_slice(&tail));
-    buf_free(&revs);
-    buf_free(&tail);
-    TRY(peer_call(j->peer, a, &get, e));
-    if (get.code == 404)
-        return ST_OK;
-    list = get.json;
-    if (get.code != 200 || list->type != JSON_ARRAY)
-        return err_set(e, ST_UPSTREAM, "the source answered %ld for a document", get.code);
-    ops = arena_array(a, (size_t)list->count + 1, sizeof(*ops));
-    for (const struct json *r = list->first; r != NULL; r = r->next)
-        if (json_is(json_get(r, "ok"), JSON_OBJECT))
-            TRY(add_doc(j, a, json_get(r, "ok"), ops, &n, e));
-    return write_docs(j, ops, n, e);
-}
-
-static struct fetch *bulk_start(struct repl_job *j, const struct want *w, uint32_t n)
+static struct fetch *bulk_start(struct repl_job *j, const struct repl_want *w, uint32_t n)
 {
     struct buf b;
     struct fetch *f;
@@ -292,7 +193,7 @@ static const struct json *plain_doc(const struct json *entry, struct slice id)
 }
 
 static enum status bulk_take(struct repl_job *j, struct arena *a, const struct json *results,
-                             const struct want *w, uint32_t n, struct err *e)
+                             const struct repl_want *w, uint32_t n, struct err *e)
 {
     struct commit_op *ops = arena_array(a, (size_t)n + 1, sizeof(*ops));
     const struct json *entry = results->first;
@@ -302,20 +203,22 @@ static enum status bulk_take(struct repl_job *j, struct arena *a, const struct j
     for (uint32_t i = 0; i < n; i++, entry = entry->next) {
         const struct json *doc = plain_doc(entry, w[i].id);
 
+        struct doc_edit ed = {.doc = doc};
+
         if (doc != NULL)
-            TRY(add_doc(j, a, doc, ops, &nops, e));
+            TRY(repl_add_doc(j, a, &ed, ops, &nops, e));
         else
             single[i] = true;
     }
-    TRY(write_docs(j, ops, nops, e));
+    TRY(repl_write_docs(j, ops, nops, e));
     for (uint32_t i = 0; i < n; i++)
         if (single[i])
-            TRY(fetch_one(j, a, &w[i], e));
+            TRY(repl_fetch_doc(j, &w[i], e));
     return ST_OK;
 }
 
 /* Anything but a clean answer means that this source has no usable _bulk_get. */
-static enum status bulk_finish(struct repl_job *j, struct fetch *f, const struct want *w,
+static enum status bulk_finish(struct repl_job *j, struct fetch *f, const struct repl_want *w,
                                uint32_t n, struct err *e)
 {
     struct arena *a = arena_new();
@@ -333,7 +236,7 @@ static enum status bulk_finish(struct repl_job *j, struct fetch *f, const struct
     } else if (st == ST_OK) {
         j->no_bulk_get = true;
         for (uint32_t i = 0; i < n && st == ST_OK; i++)
-            st = fetch_one(j, a, &w[i], e);
+            st = repl_fetch_doc(j, &w[i], e);
     }
     arena_free(a);
     return st;

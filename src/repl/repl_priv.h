@@ -5,6 +5,7 @@
 
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "couch/doc_write.h"
 #include "repl/peer.h"
 #include "repl/repl.h"
 
@@ -61,6 +62,20 @@ struct repl_job {
 
 /* pull.c: the whole of one replication, on the job's thread. */
 enum status repl_pull(struct repl_job *j, struct err *e) MUST_CHECK;
+/* fetch_doc.c */
+struct repl_want { /* one revision to fetch */
+    struct slice id, rev;
+    const struct json *ancestors; /* revisions of it that are here; or NULL */
+};
+/* Fetches it with its attachments and writes it; attachments pass in pieces from the source to the
+ * disk. Absent at the source (purged meanwhile): left out. */
+enum status repl_fetch_doc(struct repl_job *j, const struct repl_want *w, struct err *e) MUST_CHECK;
+/* A document that we cannot take (a bad member, too large) is counted and left out, as CouchDB
+ * does; a full disk or a stopping store ends the replication. ST_MISSING_STUB is for the caller. */
+enum status repl_add_doc(struct repl_job *j, struct arena *a, struct doc_edit *ed,
+                         struct commit_op *ops, size_t *n, struct err *e) MUST_CHECK;
+enum status repl_write_docs(struct repl_job *j, struct commit_op *ops, size_t n,
+                            struct err *e) MUST_CHECK;
 /* checkpoint.c */
 enum status checkpoint_load(struct repl_job *j, struct arena *a, struct err *e) MUST_CHECK;
 /* Where to go on: source_last_seq if both logs end with the same session, else recorded_seq of the

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import gzip
 import hashlib
+import json
 import os
 import random
 import socket
@@ -16,7 +17,7 @@ import zlib
 
 import pytest
 from support.check import error
-from support.server import complete_answer, quote
+from support.server import PASSWORD, USER, Server, complete_answer, quote
 
 MIB = 1 << 20
 LARGE = int(os.environ.get("DIVAN_LARGE_MIB", "200")) * MIB
@@ -214,8 +215,6 @@ def test_stop_during_an_upload(server_of_its_own):
 
 @pytest.fixture
 def server_of_its_own():
-    from support.server import Server
-
     with Server() as running:
         yield running
 
@@ -224,8 +223,6 @@ def server_of_its_own():
 
 
 def related(doc, *blobs, end=b"--"):
-    import json
-
     out = b"--B0\r\nContent-Type: application/json\r\n\r\n" + json.dumps(doc).encode()
     for blob in blobs:
         out += b"\r\n--B0\r\nContent-Type: x/y\r\n\r\n" + blob
@@ -459,3 +456,52 @@ def test_large_in_parts(server, db):
         assert base64.b64encode(md5.digest()).decode() == want
         assert tail.startswith(b"\r\n--") and tail.endswith(b"--")
     assert db.get(quote("a") + "/t", headers={"Range": "bytes=0-7"}).body == b"       0"
+
+
+# ---- replication ----------------------------------------------------------
+
+
+def pull(target, source, name):
+    pair = quote(USER) + ":" + quote(PASSWORD)
+    url = "http://%s@127.0.0.1:%d/%s" % (pair, source.port, name)
+    body = {"source": url, "target": name, "create_target": True}
+    reply = target.post("/_replicate", body)
+    assert reply.status == 200, reply
+    return reply.json()["history"][0]
+
+
+def sent_bytes(server):
+    text = server.get("/_node/_local/_prometheus").body.decode()
+    for line in text.splitlines():
+        if "response_bytes" in line and not line.startswith("#"):
+            return float(line.split()[-1])
+    raise AssertionError(text)
+
+
+def test_large_attachments_replicate(server, server_of_its_own, db):
+    """In bounded memory on both sides, and only when the target has not got them."""
+    target = server_of_its_own
+    want = md5_of(pieces(LARGE))
+    with connect(server) as s:
+        line = "PUT %s/a/t HTTP/1.1" % db.path
+        s.sendall(head(server, line, "Content-Length: %d" % LARGE))
+        send(s, pieces(LARGE))
+        assert status(answer(s)) == 201
+    packed = gzip.compress(b"text " * 100000)
+    rev = db.get("a").json()["_rev"]
+    gz = {"Content-Encoding": "gzip"}
+    assert db.put("a/z?rev=" + rev, packed, headers=gz).status == 201
+    with bounded(server), bounded(target):
+        history = pull(target, server, db.name)
+    assert history["docs_written"] == 1 and history["doc_write_failures"] == 0
+    assert read_md5(target, db.path + "/a/t") == want
+    same = "/a?att_encoding_info=true&revs=true"
+    assert target.get(db.path + same).json() == server.get(db.path + same).json()
+
+    doc = db.get("a").json()
+    db.save("a", dict(doc, more=1))
+    before = sent_bytes(server)
+    assert pull(target, server, db.name)["docs_written"] == 1
+    assert sent_bytes(server) - before < MIB
+    assert target.get(db.path + same).json() == server.get(db.path + same).json()
+    assert target.get(db.path + "/a/t", headers={"Range": "bytes=-10"}).body == BLOCK[-10:]
