@@ -187,6 +187,35 @@ def test_a_vector_query_never_shows_what_was_purged(db):
     assert near(20)[0] == "d1"
 
 
+def test_a_vector_index_that_was_behind_hears_of_purges():
+    """Purged documents have no row in _changes; their infos tell, or the index is made again."""
+    fields = [{"name": "v", "dims": 2, "metric": "l2"}]
+    index = {"type": "vector", "ddoc": "vec", "name": "v", "index": {"fields": fields}}
+    for limit in (1000, 1):
+        with Server() as server:
+            assert server.put("/p").status == 201
+            assert server.post("/p/_index", index).status == 200
+            docs = [{"_id": "d%d" % n, "v": [n, 0]} for n in range(8)]
+            revs = {r["id"]: r["rev"] for r in server.post("/p/_bulk_docs", {"docs": docs}).json()}
+
+            def near(x):
+                body = {"selector": {}, "vector": {"near": [x, 0]}, "limit": 8}
+                reply = server.post("/p/_find", body)
+                assert reply.status == 200, reply
+                return [d["_id"] for d in reply.json()["docs"]]
+
+            assert near(0)[0] == "d0"
+            server.restart()  # the index is saved with all of them
+            assert server.put("/p/_purged_infos_limit", limit).status == 200
+            for name in ("d0", "d1", "d2"):
+                reply = server.post("/p/_purge", {name: [revs[name]]})
+                assert reply.json()["purged"] == {name: [revs[name]]}
+            assert server.put("/p/d0", {"v": [90, 0]}).status == 201
+            server.restart(kill=True)
+            assert near(0) == ["d3", "d4", "d5", "d6", "d7", "d0"]
+            assert near(90)[0] == "d0"
+
+
 def wait_compacted(server, name):
     assert server.post("/%s/_compact" % name, {}).status == 202
     end = time.monotonic() + 60
