@@ -439,7 +439,7 @@ static void purge_records_go_with_the_oldest_segment(void **state)
 
 /* ---- everything, at random ---- */
 
-enum { DOCS = 8, DBS = 2 };
+enum { DOCS = 40, DBS = 2 };
 
 struct rand_doc {
     uint32_t leaves[8]; /* numbers of revisions: 1-n, each a root */
