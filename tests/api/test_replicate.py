@@ -137,3 +137,24 @@ def test_resumes_after_a_kill(remote):
             own.start()
         replicate(own, body)
         assert leaves(own, "kdst") == leaves(remote, "ksrc")
+
+
+def test_purges_do_not_replicate(server, remote):
+    """As in CouchDB: what one side purged stays on the other, and comes back with its next edit."""
+    assert remote.put("/pu").status == 201
+    revs = {n: remote.put("/pu/" + n, {"v": 1}).json()["rev"] for n in "abc"}
+    body = {"source": url(remote, "pu"), "target": "pu", "create_target": True}
+    replicate(server, body)
+    assert remote.post("/pu/_purge", {"a": [revs["a"]]}).json()["purged"]["a"] == [revs["a"]]
+    assert server.post("/pu/_purge", {"b": [revs["b"]]}).json()["purged"]["b"] == [revs["b"]]
+    replicate(server, body)
+    rows = [r["id"] for r in server.get("/pu/_all_docs").json()["rows"]]
+    assert rows == ["a", "c"]  # b: the source has not changed since
+    newer = remote.put("/pu/b", {"v": 2, "_rev": revs["b"]}).json()["rev"]
+    again = remote.put("/pu/a", {"v": 3}).json()["rev"]
+    answer = replicate(server, body)
+    assert answer["ok"], answer
+    assert server.get("/pu/b?revs=true").json()["_revisions"]["ids"] == [newer[2:], revs["b"][2:]]
+    here = server.get("/pu/a?conflicts=true").json()
+    assert {here["_rev"], *here.get("_conflicts", [])} == {revs["a"], again}
+    assert server.get("/pu").json()["purge_seq"].startswith("1-")
