@@ -100,6 +100,19 @@ static enum status set_max_doc(struct config *c, struct slice v, struct err *e)
     return ST_OK;
 }
 
+static enum status set_max_att(struct config *c, struct slice v, struct err *e)
+{
+    uint64_t n = LIMIT_ATT_BYTES_MAX;
+
+    if (!slice_eq(v, SLICE_LIT("infinity")) &&
+        (!parse_u64(v, &n) || n < 1 || n > LIMIT_ATT_BYTES_MAX))
+        return err_set(e, ST_BAD_REQUEST,
+                       "max_attachment_size must be a number from 1 to %llu, or infinity",
+                       (unsigned long long)LIMIT_ATT_BYTES_MAX);
+    c->max_att = n;
+    return ST_OK;
+}
+
 enum status config_set(struct config *c, struct slice section, struct slice key, struct slice value,
                        struct err *e)
 {
@@ -109,6 +122,8 @@ enum status config_set(struct config *c, struct slice section, struct slice key,
         return add_admin(c, key, value, e);
     if (slice_eq(section, SLICE_LIT("couchdb")) && slice_eq(key, SLICE_LIT("max_document_size")))
         return set_max_doc(c, value, e);
+    if (slice_eq(section, SLICE_LIT("couchdb")) && slice_eq(key, SLICE_LIT("max_attachment_size")))
+        return set_max_att(c, value, e);
     if (slice_eq(section, SLICE_LIT("chttpd")) && slice_eq(key, SLICE_LIT("port")))
         return set_port(c, value, e);
     if (slice_eq(section, SLICE_LIT("chttpd")) && slice_eq(key, SLICE_LIT("bind_address"))) {
@@ -133,6 +148,8 @@ struct slice config_get(const struct config *c, const char *section, const char 
         return slice_str(levels[c->log_level]);
     if (strcmp(key, "max_document_size") == 0)
         return arena_printf(a, "%u", c->max_doc);
+    if (strcmp(key, "max_attachment_size") == 0)
+        return arena_printf(a, "%llu", (unsigned long long)c->max_att);
     return config_auth_get(c, section, key, a);
 }
 
@@ -308,6 +325,7 @@ enum status config_load(struct config *cfg, int argc, char **argv, struct err *e
     *cfg = (struct config){.arena = arena_new(), .bind = "127.0.0.1", .port = 5984};
     cfg->log_level = LOG_INFO_;
     cfg->max_doc = LIMIT_DOC_BYTES;
+    cfg->max_att = LIMIT_ATT_BYTES;
     config_auth_default(cfg);
     if (strcmp(cmd, "serve") == 0)
         return load_serve(cfg, &a, e);

@@ -25,6 +25,7 @@ struct config {
     double target_recall;     /* [vector] target_recall */
     struct auth_options auth; /* [chttpd_auth], [chttpd_auth_lockout], [jwt_keys], [jwt_auth] */
     struct web_options web;   /* [chttpd], [cors] */
+    uint64_t max_att;         /* [couchdb] max_attachment_size */
     uint32_t max_doc;         /* [couchdb] max_document_size */
     unsigned log_level;       /* [log] level: error warning info debug */
 };

@@ -61,6 +61,7 @@ static const struct {
     {"cors", "max_age", NULL},
     {"cors", "methods", NULL},
     {"cors", "origins", NULL},
+    {"couchdb", "max_attachment_size", NULL},
     {"couchdb", "max_document_size", NULL},
     {"couchdb", "users_db_security_editable", NULL},
     {"log", "level", NULL},
@@ -130,6 +131,7 @@ static void publish(struct settings *s, const struct config *c)
     auth_set_options(s->auth, &c->auth);
     log_set_level((enum log_level)c->log_level);
     store_set_max_doc(s->store, c->max_doc);
+    store_set_max_att(s->store, c->max_att);
     mutex_lock(&s->lock);
     s->now = *c;
     mutex_unlock(&s->lock);

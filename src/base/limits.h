@@ -53,7 +53,8 @@
 #define LIMIT_REVS_DEFAULT       1000         /* revs_limit of a new database */
 #define LIMIT_LEAVES             1000         /* 413: leaves of one document */
 #define LIMIT_ATTACHMENTS        1000         /* 413: attachments of one document */
-#define LIMIT_ATT_BYTES          (1ull << 30) /* 413 attachment_too_large */
+#define LIMIT_ATT_BYTES          (1ull << 30) /* 413 attachment_too_large, unless configured ... */
+#define LIMIT_ATT_BYTES_MAX      (1ull << 40) /* ... up to this */
 #define LIMIT_ATT_INLINE         (64u << 10)  /* larger ones have a blob of their own */
 #define LIMIT_ATT_NAME_BYTES     1024
 #define LIMIT_CONTENT_TYPE_BYTES 512

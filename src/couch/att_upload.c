@@ -5,8 +5,10 @@
 #include "base/gzip.h"
 #include "base/limits.h"
 #include "couch/doc_priv.h"
+#include "couch/doc_write.h"
 
 struct att_upload {
+    uint64_t max;
     struct att_writer *w;
     struct gunzip *gz; /* NULL: plain bytes, or what came is no gzip */
     struct slice name; /* borrowed */
@@ -16,8 +18,10 @@ enum status att_upload_open(struct db *db, struct slice name, bool gzip, struct 
                             struct err *e)
 {
     struct att_upload *u = mem_zalloc(sizeof(*u));
-    enum status st = att_writer_open(db, LIMIT_ATT_BYTES, &u->w, e);
+    enum status st;
 
+    u->max = store_max_att(db_store(db));
+    st = att_writer_open(db, u->max, &u->w, e);
     if (st != ST_OK) {
         mem_free(u);
         return st;
@@ -38,7 +42,7 @@ enum status att_upload_add(struct att_upload *u, struct slice bytes, struct err 
 {
     struct slice rest = bytes;
 
-    if (att_writer_len(u->w) + bytes.n > LIMIT_ATT_BYTES)
+    if (att_writer_len(u->w) + bytes.n > u->max)
         return doc_att_too_large(u->name, e);
     TRY(att_writer_add(u->w, bytes, e));
     if (u->gz == NULL)

@@ -57,6 +57,9 @@ enum status compact_flush_when_full(struct compact_work *w, struct err *e) MUST_
 /* compact_purge.c: looks at a LOG_PURGE record of the segment; makes the moves that it needs. */
 enum status compact_see_purge(struct compact_work *w, const struct log_record *rec,
                               struct err *e) MUST_CHECK;
+/* compact_gone.c: the segment is empty, and LevelDB durable without it: GONE record, grace, unlink.
+ * Within store_may_delete. */
+enum status compact_take_away(struct compact_work *w, struct err *e) MUST_CHECK;
 /* compact_sweep.c: moves, or counts, what of all rows needs the segment; ends with a flush. */
 enum status compact_sweep(struct compact_work *w, struct err *e) MUST_CHECK;
 #endif

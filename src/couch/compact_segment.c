@@ -23,7 +23,6 @@
 #include "base/log.h"
 #include "couch/compact_priv.h"
 #include "couch/local.h"
-#include "wal/gone.h"
 
 enum {
     BATCH_BYTES = 512 << 10,
@@ -476,32 +475,6 @@ static enum status verify(struct compact_work *w, struct err *e)
     return ST_OK;
 }
 
-/* The whole table, with this segment's LSNs, into the log. */
-static enum status tell_gone(struct compact_work *w, struct err *e)
-{
-    struct gone table = {0};
-    struct commit_op *op;
-    struct slice v;
-    struct buf b;
-    enum status st = kv_get(w->s->kv, NULL, key_store(w->a, 'G'), w->a, &v, e);
-
-    if (st == ST_OK)
-        st = gone_decode(v, &table, e);
-    if (st != ST_OK && st != ST_NOT_FOUND)
-        return st;
-    gone_add(&table, w->first_lsn, w->last_lsn);
-    buf_init(&b, LIMIT_RECORD_BYTES);
-    buf_varint(&b, 1);
-    buf_varint(&b, w->seg);
-    gone_encode(&table, &b);
-    op = compact_next_op(w, NULL, MOVE_GONE, 0);
-    op->move->bodies = arena_dup(w->a, buf_slice(&b));
-    st = compact_flush(w, e);
-    buf_free(&b);
-    gone_free(&table);
-    return st;
-}
-
 /* The log's own records do not move the applied LSN: a segment that ends with one would still lie
  * above it, and recovery would ask for it. */
 static enum status pass_last(struct compact_work *w, struct err *e)
@@ -513,24 +486,6 @@ static enum status pass_last(struct compact_work *w, struct err *e)
     if (atomic_load(&w->s->applied_lsn) < w->last_lsn)
         return err_set(e, ST_INTERNAL, "record %llu is not applied",
                        (unsigned long long)w->last_lsn);
-    return ST_OK;
-}
-
-static enum status take_away(struct compact_work *w, struct err *e)
-{
-    bool undeleted = w->s->undeleted;
-
-    if (w->first_lsn != 0)
-        TRY(tell_gone(w, e));
-    KILL_POINT("compact.gone");
-    if (!w->pace->wait(w->pace->arg, w->pace->grace_us))
-        return err_set(e, ST_UNAVAILABLE, "the store closes");
-    w->s->undeleted = true; /* a file that stays is read by a rebuild: then nothing is the oldest */
-    KILL_POINT("compact.delete");
-    TRY(log_delete_seg(w->s->log, w->seg, e));
-    KILL_POINT("compact.deleted");
-    w->s->undeleted = undeleted;
-    atomic_store(&w->s->log_bytes, log_bytes(w->s->log));
     return ST_OK;
 }
 
@@ -551,7 +506,7 @@ static enum status run(struct compact_work *w, struct err *e)
     KILL_POINT("compact.barrier");
     if (!store_may_delete(w->s))
         return err_set(e, ST_UNAVAILABLE, "a backup needs the files");
-    st = take_away(w, e);
+    st = compact_take_away(w, e);
     store_deleted(w->s);
     return st;
 }

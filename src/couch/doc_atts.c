@@ -65,12 +65,10 @@ int doc_atts_find(const struct doc_body *b, struct slice name)
 
 /* Digest and lengths of bytes that are to be stored. gzip: the client says they are compressed; if
  * they are not, they are stored as what they are. */
-static enum status set_data(struct att *t, struct slice data, bool gzip, struct err *e)
+static void set_data(struct att *t, struct slice data, bool gzip)
 {
     static const char none[1];
 
-    if (data.n > LIMIT_ATT_BYTES)
-        return doc_att_too_large(t->name, e);
     t->data = slice_of(data.p != NULL ? data.p : none, data.n);
     t->stored_len = t->len = data.n;
     t->encoding = ATT_IDENTITY;
@@ -79,7 +77,6 @@ static enum status set_data(struct att *t, struct slice data, bool gzip, struct 
         t->encoding = ATT_GZIP;
     else
         t->len = data.n;
-    return ST_OK;
 }
 
 /* What an att_upload made of bytes that came by themselves, or another document's entry. */
@@ -115,13 +112,12 @@ static enum status set_inline(const struct att_source *src, const struct json *v
 
     if (!json_is(data, JSON_STRING))
         return bad_data(t->name, e);
-    if (data->text.n / 4 * 3 > LIMIT_ATT_BYTES + 3)
-        return doc_att_too_large(t->name, e);
     char *out = arena_alloc(src->arena, data->text.n / 4 * 3 + 3);
     if (!base64_decode(data->text, out, &n) &&
         !base64_decode(without_blanks(src->arena, data->text), out, &n))
         return bad_data(t->name, e);
-    return set_data(t, slice_of(out, n), gzip, e);
+    set_data(t, slice_of(out, n), gzip);
+    return ST_OK;
 }
 
 static enum status missing_stub(const struct att_source *src, struct slice name, struct err *e)

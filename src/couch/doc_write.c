@@ -162,6 +162,8 @@ static enum status place_att(struct edit *w, struct att *t, struct err *e)
     struct slice id = doc_clip(w->id, 100), name = doc_clip(t->name, 100);
     enum status st;
 
+    if (t->data.p != NULL && t->data.n > store_max_att(db_store(w->db)))
+        return doc_att_too_large(t->name, e);
     if (t->data.p != NULL)
         return att_store_large(w->db, w->a, t, e);
     if (!seg_is_blob(t->ptr.seg))

@@ -44,6 +44,9 @@ enum status store_validate(struct store *s, const struct commit_op *op, const st
 /* The largest document, in bytes of JSON; LIMIT_DOC_BYTES when it is not set. While serving. */
 void store_set_max_doc(struct store *s, uint32_t bytes);
 uint32_t store_max_doc(struct store *s);
+/* Likewise the longest attachment: [couchdb] max_attachment_size. */
+void store_set_max_att(struct store *s, uint64_t bytes);
+uint64_t store_max_att(struct store *s);
 /* Validates and fills op (kind COMMIT_DOC or COMMIT_LOCAL; arena memory; op->db borrowed). What is
  * wrong with the document itself (the 400s, 413) is returned; a conflict that can be seen already,
  * a missing stub, a deleted document to delete (404) as well. The caller decides which of them fail

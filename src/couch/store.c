@@ -37,6 +37,7 @@ struct store *store_new(const struct store_options *opt)
     s->updates = updates_new();
     s->blobs = blobs_new();
     atomic_init(&s->max_doc, LIMIT_DOC_BYTES);
+    atomic_init(&s->max_att, LIMIT_ATT_BYTES);
     mutex_init(&s->catalog_mu, RANK_CATALOG);
     mutex_init(&s->queue_mu, RANK_COMMIT);
     mutex_init(&s->maint_mu, RANK_LEAF);
@@ -204,6 +205,16 @@ void store_observe(struct store *s, commit_observer_fn fn, void *arg)
 void store_set_max_doc(struct store *s, uint32_t bytes)
 {
     atomic_store(&s->max_doc, bytes);
+}
+
+void store_set_max_att(struct store *s, uint64_t bytes)
+{
+    atomic_store(&s->max_att, bytes);
+}
+
+uint64_t store_max_att(struct store *s)
+{
+    return atomic_load(&s->max_att);
 }
 
 uint32_t store_max_doc(struct store *s)

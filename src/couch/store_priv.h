@@ -270,6 +270,7 @@ struct store {
     doc_validator_fn validate; /* NULL: none */
     void *validate_arg;
     _Atomic uint32_t max_doc;
+    _Atomic uint64_t max_att;
 
     /* Statistics and progress: each is one number that stands for itself. */
     _Atomic uint64_t applied_lsn, log_bytes, tail_seg, external_bytes;

@@ -66,15 +66,15 @@ static enum status check_edit(struct request *rq, struct db *db)
     static const struct att any;
     struct doc_edit ed = {.id = rq_arg(rq, "docid"), .new_edits = true, .att = &any};
     struct slice len = rq_header(rq, "Content-Length"), name = rq_arg(rq, "att");
-    uint64_t n;
+    uint64_t n, max = store_max_att(db_store(db));
 
     if (slice_starts(name, SLICE_LIT("_")))
         return err_set(&rq->err, ST_BAD_REQUEST,
                        "Attachment name '%.*s' starts with prohibited character '_'",
                        (int)(name.n < 100 ? name.n : 100), name.p);
-    if (len.n != 0 && parse_u64(len, &n) && n > LIMIT_ATT_BYTES)
+    if (len.n != 0 && parse_u64(len, &n) && n > max)
         return err_word(&rq->err, ST_TOO_LARGE, "attachment_too_large",
-                        "an attachment may have %llu bytes", (unsigned long long)LIMIT_ATT_BYTES);
+                        "an attachment may have %llu bytes", (unsigned long long)max);
     TRY(rights_may_edit(rq, ed.id));
     TRY(rq_rev(rq, &ed.rev));
     if (rights_limited(rq)) /* whose document it is comes first */

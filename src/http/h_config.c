@@ -13,7 +13,6 @@ static const struct {
 } fixed[] = {
     {"chttpd", "changes_timeout", NULL, LIMIT_CHANGES_TIMEOUT_MS},
     {"chttpd", "max_http_request_size", NULL, LIMIT_REQUEST_BYTES},
-    {"couchdb", "max_attachment_size", NULL, LIMIT_ATT_BYTES},
     {"couchdb", "single_node", "true", 0},
     {"uuids", "algorithm", "sequential", 0},
     {"uuids", "max_count", NULL, LIMIT_UUIDS},

@@ -61,6 +61,11 @@ void drive_purge_limit(struct drive *d, struct db *db, uint32_t n);
 void script_blobs(struct drive *d);
 void script_blobs_compact(struct drive *d);
 void script_blobs_lives(struct drive *d);
+#define BLOB_SCRIPTS                                                                               \
+    {"blobs", script_blobs, 0}, {"blobs_compact", script_blobs_compact, 4 << 10},                  \
+    {                                                                                              \
+        "blobs_lives", script_blobs_lives, 0                                                       \
+    }
 
 void script_run(struct drive *d, const char *name); /* exits 2 for an unknown one */
 #endif

@@ -290,18 +290,19 @@ static void mixed_barrier(struct drive *d)
     drive_put(d, drive_db(d, "db"), "behind", 120);
 }
 
+static char *index_of(struct drive *d, const char *suffix)
+{
+    return arena_cstr(d->a, arena_printf(d->a, "%s/0/idx%s", d->dir, suffix));
+}
+
 /* The index is taken away between two lives. */
 static void index_lost(struct drive *d)
 {
-    char *idx, *away;
-
     mixed(d);
     if (d->phase != 0)
         return;
     drive_close(d);
-    idx = arena_cstr(d->a, arena_printf(d->a, "%s/0/idx", d->dir));
-    away = arena_cstr(d->a, arena_printf(d->a, "%s/0/idx.away", d->dir));
-    if (rename(idx, away) != 0)
+    if (rename(index_of(d, ""), index_of(d, ".away")) != 0)
         return;
     drive_open(d);
     drive_put(d, drive_db(d, "db"), "behind", 120);
@@ -395,11 +396,6 @@ static void compact_back(struct drive *d)
     next_segment(d);
     compact_some(d, 1, 3, false);
     compact_some(d, 0, 2, true);
-}
-
-static char *index_of(struct drive *d, const char *suffix)
-{
-    return arena_cstr(d->a, arena_printf(d->a, "%s/0/idx%s", d->dir, suffix));
 }
 
 /* The index is made again from what compaction left. */
@@ -580,9 +576,7 @@ static const struct {
     {"purges", purges, 0},
     {"purge_compact", purge_compact, 4 << 10},
     {"purge_lost", purge_lost, 4 << 10},
-    {"blobs", script_blobs, 0},
-    {"blobs_compact", script_blobs_compact, 4 << 10},
-    {"blobs_lives", script_blobs_lives, 0},
+    BLOB_SCRIPTS,
 };
 
 void script_run(struct drive *d, const char *name)

@@ -1,5 +1,5 @@
-/* Any bytes as a blob. Input: 'R' and the bytes of an object: opening and reading it never crashes, and
- * what is read is as long as the footer says. 'M', u32 place, mask, content: a blob with that
+/* Any bytes as a blob. Input: 'R' and the bytes of an object: opening and reading it never crashes,
+ * and what is read is as long as the footer says. 'M', u32 place, mask, content: a blob with that
  * content and the byte at that place (modulo its size) changed by the mask: it is read as it was
  * written, or refused. */
 #include <stdlib.h>
