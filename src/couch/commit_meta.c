@@ -60,7 +60,8 @@ static enum staged stage_meta(struct group *g, struct commit_op *op, enum dbmeta
     op->st = ST_OK;
     *group_record(g) = (struct log_record){
         .type = LOG_DBMETA,
-        .flags = what == DBMETA_DROP ? LOG_F_TOMBSTONE : 0, /* may use the disk's reserve */
+        /* drops and _compact make room: they may use the disk's reserve */
+        .flags = what == DBMETA_DROP ? LOG_F_TOMBSTONE : op->compact ? LOG_F_MOVED : 0,
         .dbnum = dbnum,
         .keyhash = hash64(key.p, key.n)};
     dbmeta_encode(&m, &g->bodies);

@@ -177,6 +177,7 @@ static void adopt(struct salvage_run *r, uint32_t dbnum)
     struct cat_row row = {.dbnum = dbnum,
                           .created_us = time_wall_us(),
                           .revs_limit = LIMIT_REVS_DEFAULT,
+                          .purged_infos_limit = LIMIT_PURGED_INFOS_DEFAULT,
                           .security = slice_str(adopted_security)};
     struct slice name = arena_printf(r->w->a, "salvaged-%u", (unsigned)dbnum);
     struct db_counts none = {0};

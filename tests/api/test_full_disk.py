@@ -121,3 +121,50 @@ def test_full_disk(small_disk):
         code, text = server.check()
         assert code == 0, text
     os.unlink(server.log_path)
+
+
+def wait_compacted(server, db="/full", seconds=60):
+    deadline = time.monotonic() + seconds
+    while server.get(db).json()["compact_running"]:
+        assert time.monotonic() < deadline, "compaction does not end"
+        time.sleep(0.1)
+
+
+def test_room_comes_back_by_deleting_and_compacting(small_disk):
+    """The floor refuses what grows; deletes and compaction use the reserve, and make room."""
+    data = os.path.join(small_disk, "data")
+    server = Server(data=data)
+    server.log_path = tempfile.mktemp(prefix="divan-full-", suffix=".log")
+    acked = {}
+    with server:
+        assert server.put("/full").status == 201
+        refused = write_until_refused(server, acked, "a")
+        assert refused.status == 507, refused
+        # refused until room is made, and only what grows
+        ids = sorted(acked)
+        for i in ids[: len(ids) * 9 // 10]:
+            reply = server.delete("/full/%s?rev=%s" % (i, acked.pop(i)))
+            assert reply.status == 200, reply
+            if len(acked) % 100 == 0:
+                assert server.put("/full/no", {"pad": "x" * 60_000}).status == 507
+        docs = [{"_id": i, "_rev": acked.pop(i), "_deleted": True} for i in sorted(acked)[:5]]
+        reply = server.post("/full/_bulk_docs", {"docs": docs})
+        assert reply.status == 201 and all(r.get("ok") for r in reply.json()), reply
+        assert server.put("/full/no", {"pad": "x" * 60_000}).status == 507
+        assert server.post("/full/_compact", {}).status == 202
+        wait_compacted(server)
+        verify(server, acked)
+        eventually_writes(server, acked, "after-compaction")
+        more = {}
+        reply = server.put("/full/large-again", {"pad": "x" * 500_000})
+        assert reply.status == 201, reply
+        more["large-again"] = reply.json()["rev"]
+        acked.update(more)
+        server.kill9()
+        server.start()
+        held = verify(server, acked)
+        assert set(held) == set(acked)
+        server.stop()
+        code, text = server.check()
+        assert code == 0, text
+    os.unlink(server.log_path)
