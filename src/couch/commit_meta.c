@@ -58,12 +58,14 @@ static enum staged stage_meta(struct group *g, struct commit_op *op, enum dbmeta
         m.row = buf_slice(&g->region);
     }
     op->st = ST_OK;
-    *group_record(g) = (struct log_record){
-        .type = LOG_DBMETA,
-        /* drops and _compact make room: they may use the disk's reserve */
-        .flags = what == DBMETA_DROP ? LOG_F_TOMBSTONE : op->compact ? LOG_F_MOVED : 0,
-        .dbnum = dbnum,
-        .keyhash = hash64(key.p, key.n)};
+    *group_record(g) =
+        (struct log_record){.type = LOG_DBMETA,
+                            /* drops and _compact make room: they may use the disk's reserve */
+                            .flags = what == DBMETA_DROP ? LOG_F_TOMBSTONE
+                                     : op->compact       ? LOG_F_MOVED
+                                                         : 0,
+                            .dbnum = dbnum,
+                            .keyhash = hash64(key.p, key.n)};
     dbmeta_encode(&m, &g->bodies);
     group_add(g, op);
     return STAGED_RECORD;

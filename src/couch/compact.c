@@ -35,6 +35,7 @@ enum {
     FEW = 4,            /* segments: nobody waits for a store of less */
     HOLD_US = 10000,
     HOLD_MAX_US = 500000,
+    ROOM_BYTES = 256 << 10,
     SEAL_WAIT_US = 1000000,
     SCRUB_US = 60 * 1000000 /* a segment a minute: about 1 MB/s */
 };
@@ -199,6 +200,17 @@ static uint64_t choose(struct compactor *c)
     return best;
 }
 
+/* Half a segment moved to a disk that then is full would help nobody. */
+static enum status has_room(struct store *s, uint64_t seg, struct err *e)
+{
+    uint64_t live = accounts_live(s->accounts, seg);
+
+    if (s->segs->ops->reserve_bytes(s->segs) >= live + live / 8 + ROOM_BYTES)
+        return ST_OK;
+    return err_set(e, ST_NO_SPACE, "the disk has no room for the %llu bytes that are live in it",
+                   (unsigned long long)live);
+}
+
 static enum status compact(struct compactor *c, uint64_t seg)
 {
     const struct compact_pace pace = {.moved = moved,
@@ -209,8 +221,10 @@ static enum status compact(struct compactor *c, uint64_t seg)
                                       .arg = c};
     uint64_t start = time_mono_us();
     struct err e = {0};
-    enum status st = compact_one(c->s, seg, &pace, &e);
+    enum status st = has_room(c->s, seg, &e);
 
+    if (st == ST_OK)
+        st = compact_one(c->s, seg, &pace, &e);
     if (st == ST_OK) {
         log_debug("store %s: segment %llu reclaimed in %llu ms", c->s->dir, (unsigned long long)seg,
                   (unsigned long long)(time_mono_us() - start) / 1000);

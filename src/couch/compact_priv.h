@@ -36,6 +36,8 @@ struct compact_work {
 
 struct compact_work *compact_work_new(struct store *s, uint64_t seg,
                                       const struct compact_pace *pace);
+/* Before compact_db_of: the databases that there are. */
+void compact_list_dbs(struct compact_work *w);
 void compact_work_free(struct compact_work *w);
 bool compact_no_pace(void *arg, uint64_t bytes);
 /* NULL: it does not exist (any more). Valid until the work ends. */

@@ -45,8 +45,7 @@ static bool add_db(void *arg, struct slice name, void *value)
     return true;
 }
 
-/* After the sync: a database that is created from now on has nothing in the segment. */
-static void list_dbs(struct compact_work *w)
+void compact_list_dbs(struct compact_work *w)
 {
     mutex_lock(&w->s->catalog_mu);
     map_each(w->s->catalog, add_db, w);
@@ -494,7 +493,7 @@ static enum status run(struct compact_work *w, struct err *e)
     enum status st;
 
     TRY(sync(w, e));
-    list_dbs(w);
+    compact_list_dbs(w); /* one that is created from now on has nothing in the segment */
     KILL_POINT("compact.victim");
     TRY(move_all(w, e));
     KILL_POINT("compact.moved");

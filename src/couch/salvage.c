@@ -25,7 +25,13 @@
 #include "couch/local.h"
 #include "wal/salvage.h"
 
-enum { REPORT_MAX = 256 << 20, LINE_BYTES = 1024, SHOWN_ID = 400, PATH_BYTES = 4096, BLOB_STEP = 1 << 20 };
+enum {
+    REPORT_MAX = 256 << 20,
+    LINE_BYTES = 1024,
+    SHOWN_ID = 400,
+    PATH_BYTES = 4096,
+    BLOB_STEP = 1 << 20
+};
 
 static const char adopted_security[] = "{\"admins\":{\"names\":[],\"roles\":[\"_admin\"]},"
                                        "\"members\":{\"names\":[],\"roles\":[\"_admin\"]}}";
@@ -384,8 +390,8 @@ static void settle_counts(struct salvage_run *r)
     struct db_counts *c = &r->found, *p = &db->published;
 
     mutex_lock(&db->mu);
-    if (c->docs != p->docs || c->deleted != p->deleted ||
-        c->external_bytes != p->external_bytes || c->update_seq > p->update_seq) {
+    if (c->docs != p->docs || c->deleted != p->deleted || c->external_bytes != p->external_bytes ||
+        c->update_seq > p->update_seq) {
         line(r, "%.*s: %llu documents and %llu deleted ones are there; the counts said %llu, %llu",
              shown(name), name.p, (unsigned long long)c->docs, (unsigned long long)c->deleted,
              (unsigned long long)db->published.docs, (unsigned long long)db->published.deleted);
@@ -565,6 +571,7 @@ enum status salvage_finish(struct store *s, struct err *e)
     st = tell_missing(r, e);
     if (st == ST_OK)
         st = adopt_orphans(r, e);
+    compact_list_dbs(r->w);
     if (st == ST_OK)
         st = look_rows(r, e);
     if (st == ST_OK && r->lines != 0)

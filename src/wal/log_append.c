@@ -183,7 +183,9 @@ static enum status check_floor(struct log *log, const struct log_record *recs, s
         log->room = log->ss->ops->free_bytes(log->ss);
         log->room_at_us = now;
     }
-    if (total <= log->room || makes_room(recs, n))
+    if (total <= log->room)
+        return ST_OK;
+    if (makes_room(recs, n) && total <= log->ss->ops->reserve_bytes(log->ss))
         return ST_OK;
     return err_set(e, ST_NO_SPACE, "the disk is full but for the reserve");
 }

@@ -82,8 +82,9 @@ enum ss_rc seg_file_sync_log_dir(const struct seg_file *f, uint64_t store, struc
     return SS_OK;
 }
 
-/* Space the file system has above the floor, for room <= 2^64; UINT64_MAX when it will not say. */
-static uint64_t file_free_bytes(struct seg_store *s)
+/* Space the file system has above the floor, or above a part of it, for room <= 2^64; UINT64_MAX
+ * when it will not say. */
+static uint64_t free_above(struct seg_store *s, unsigned floor_divided_by)
 {
     struct statvfs v;
     uint64_t unit, avail, floor;
@@ -95,7 +96,18 @@ static uint64_t file_free_bytes(struct seg_store *s)
     floor = v.f_blocks * unit / 100 * LIMIT_FREE_PERCENT;
     if (floor > LIMIT_FREE_BYTES)
         floor = LIMIT_FREE_BYTES;
+    floor /= floor_divided_by;
     return avail > floor ? avail - floor : 0;
+}
+
+static uint64_t file_free_bytes(struct seg_store *s)
+{
+    return free_above(s, 1);
+}
+
+static uint64_t file_reserve_bytes(struct seg_store *s)
+{
+    return free_above(s, LIMIT_FREE_LAST_PART);
 }
 
 /* ---- segments open for writing ---- */
@@ -533,6 +545,7 @@ static const struct seg_store_ops FILE_OPS = {
     .obj_list = seg_file_obj_list,
     .obj_del = seg_file_obj_del,
     .free_bytes = file_free_bytes,
+    .reserve_bytes = file_reserve_bytes,
     .close = file_close,
 };
 

@@ -334,6 +334,7 @@ static const struct seg_store_ops MEM_OPS = {
     .obj_list = seg_mem_obj_list,
     .obj_del = seg_mem_obj_del,
     .free_bytes = mem_free_bytes,
+    .reserve_bytes = mem_free_bytes,
     .close = mem_close,
 };
 

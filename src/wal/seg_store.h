@@ -110,6 +110,9 @@ struct seg_store_ops {
     enum ss_rc (*obj_del)(struct seg_store *s, const struct obj_name *o, struct err *e);
     /* How much may still be written; what is kept in reserve is not counted. */
     uint64_t (*free_bytes)(struct seg_store *s);
+    /* The same for those who make room: they may use the reserve but for a quarter of it, which
+     * the index needs to go on. */
+    uint64_t (*reserve_bytes)(struct seg_store *s);
     void (*close)(struct seg_store *s); /* releases the lock, frees s */
 };
 struct seg_store {

@@ -142,7 +142,7 @@ def test_room_comes_back_by_deleting_and_compacting(small_disk):
         assert refused.status == 507, refused
         # refused until room is made, and only what grows
         ids = sorted(acked)
-        for i in ids[: len(ids) * 9 // 10]:
+        for i in ids[: len(ids) * 98 // 100]:
             reply = server.delete("/full/%s?rev=%s" % (i, acked.pop(i)))
             assert reply.status == 200, reply
             if len(acked) % 100 == 0:
