@@ -10,12 +10,14 @@
 #define LIMIT_DROP_CHUNK       20
 #define LIMIT_MEMTABLE_VECTORS 100
 #define LIMIT_GRAPH_ROWS       300
+#define LIMIT_ASKED_GRACE_US   5000
 #else
 #define LIMIT_SEGMENT_BYTES    (64u << 20) /* roll after this */
 #define LIMIT_REPLAY_RECORDS   1000        /* records of one batch of recovery */
 #define LIMIT_DROP_CHUNK       1000        /* rows of a dropped database deleted in one batch */
 #define LIMIT_MEMTABLE_VECTORS 8192
-#define LIMIT_GRAPH_ROWS       10000 /* a vector segment of fewer has no graph */
+#define LIMIT_GRAPH_ROWS       10000  /* a vector segment of fewer has no graph */
+#define LIMIT_ASKED_GRACE_US   100000 /* a segment that _compact emptied stays for as long */
 #endif
 
 /* HTTP (http/) */

@@ -29,7 +29,7 @@ enum {
     ASKED_BYTES_PER_S = 100 << 20,
     GRACE_US = 500000,
     SHORT_GRACE_US = 10000, /* readers of old pointers read their rows again */
-    ASKED_GRACE_US = 100000,
+    ASKED_GRACE_US = LIMIT_ASKED_GRACE_US,
     BUSY_BATCHES = 64,
     MANY_SEGMENTS = 32, /* then small ones are worth the trouble too */
     FEW = 4,            /* segments: nobody waits for a store of less */
@@ -64,7 +64,7 @@ struct compactor {
     uint64_t seen_bytes;            /* appended at the last look */
     bool asked;
     uint64_t scrubbed; /* the last segment that was read for its checksums */
-    bool swept; /* blobs that the last life left behind */
+    bool swept;        /* blobs that the last life left behind */
 };
 
 /* ---- pace ---- */

@@ -1,6 +1,7 @@
 /* couch/compact_blobs.c: the collection of blobs of a store, and what holds off the deletion of
  * files. Threads: the compactor collects; store_hold by any.
  */
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "couch/store_priv.h"
 
@@ -55,8 +56,12 @@ void store_deleted(struct store *s)
 static bool barrier(void *arg)
 {
     struct store *s = arg;
+    bool done;
 
-    return maint_barrier_at(s, atomic_load(&s->applied_lsn));
+    KILL_POINT("blob.judged");
+    done = maint_barrier_at(s, atomic_load(&s->applied_lsn));
+    KILL_POINT("blob.barrier");
+    return done;
 }
 
 static bool enter(void *arg)
@@ -66,6 +71,7 @@ static bool enter(void *arg)
 
 static void leave(void *arg)
 {
+    KILL_POINT("blob.deleted");
     store_deleted(arg);
 }
 
