@@ -18,7 +18,8 @@ endfunction()
 
 # Long random histories, threads and password hashes: label slow, so that `ctest -L unit` stays under
 # ten seconds. scripts/test runs them all the same, also under sanitizers.
-set(slow_units couch_salvage vector_index couch_compact couch_space couch_purge wal_log_mem vector_threads auth_session)
+set(slow_units couch_salvage couch_stores vector_index couch_compact couch_space couch_purge
+  wal_log_mem vector_threads auth_session)
 
 function(unit_test source)
   get_filename_component(exe ${source} NAME_WE)
@@ -81,8 +82,8 @@ if(fault_sources AND NOT DIVAN_FUZZ)
   endforeach()
   list(FILTER fault_sources EXCLUDE REGEX "/(trace|fail)\\.c$")
   set(driver_sources ${fault_sources})
-  list(FILTER driver_sources INCLUDE REGEX "/(driver|scripts|blob_scripts|dump)\\.c$")
-  list(FILTER fault_sources EXCLUDE REGEX "/(driver|scripts|blob_scripts)\\.c$")
+  list(FILTER driver_sources INCLUDE REGEX "/(driver|scripts|scripts_own|blob_scripts|dump)\\.c$")
+  list(FILTER fault_sources EXCLUDE REGEX "/(driver|scripts|scripts_own|blob_scripts)\\.c$")
   add_executable(fault_driver ${driver_sources})
   add_executable(fault_run ${fault_sources})
   foreach(exe fault_driver fault_run)

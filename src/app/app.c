@@ -8,7 +8,8 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "couch/store.h"
+#include "base/text.h"
+#include "couch/stores.h"
 #include "http/http.h"
 #include "mango/validate.h"
 #include "repl/repl.h"
@@ -18,8 +19,8 @@ struct app {
     struct auth *auth;
     struct settings *settings;
     struct web web;
-    struct store *store;
     struct validators *validators;
+    struct stores *stores;
     struct vectors *vectors;
     struct repl *repl;
     struct http *http;
@@ -36,7 +37,7 @@ static enum status attach_auth(struct app *app, const struct config *cfg, struct
     if (cfg->web.cors && cfg->web.cors_credentials && cfg->web.cors_origins.n != 0 &&
         memchr(cfg->web.cors_origins.p, '*', cfg->web.cors_origins.n) != NULL)
         log_warn("cors: credentials go to origins that are named, not to those that * lets in");
-    return auth_attach(app->auth, app->store, file, e);
+    return auth_attach(app->auth, app->stores, file, e);
 }
 
 static enum status start_layers(struct app *app, const struct config *cfg, struct err *e)
@@ -46,14 +47,14 @@ static enum status start_layers(struct app *app, const struct config *cfg, struc
     struct http_options ho = {.bind = cfg->bind, .port = (uint16_t)cfg->port};
 
     TRY(fs_mkdirs(cfg->data, e));
-    TRY(store_open(&so, &app->store, e));
-    app->validators = validators_new(app->store);
+    TRY(stores_open(&so, &app->stores, e));
+    app->validators = validators_new(app->stores);
     TRY(attach_auth(app, cfg, e));
-    TRY(settings_start(cfg, app->auth, app->store, &app->web, &app->settings, e));
-    TRY(vectors_open(app->store, &vo, &app->vectors, e));
-    app->repl = repl_new(app->store);
-    ho.services = (struct services){app->store, app->vectors, app->repl,
-                                    app->auth,  &app->web,    settings_ops(app->settings)};
+    TRY(settings_start(cfg, app->auth, app->stores, &app->web, &app->settings, e));
+    TRY(vectors_open(app->stores, &vo, &app->vectors, e));
+    app->repl = repl_new(app->stores);
+    ho.services = (struct services){app->stores, app->vectors, app->repl,
+                                    app->auth,   &app->web,    settings_ops(app->settings)};
     return http_start(&ho, &app->http, e);
 }
 
@@ -81,7 +82,7 @@ void app_stop(struct app *app)
     http_stop(app->http);
     repl_free(app->repl);
     vectors_close(app->vectors);
-    store_close(app->store);
+    stores_close(app->stores);
     validators_free(app->validators);
     settings_free(app->settings);
     auth_free(app->auth);
@@ -95,24 +96,41 @@ static void print_finding(void *arg, const char *text)
     printf("%s: %s\n", (const char *)arg, text);
 }
 
+struct vector_check {
+    const char *data;
+    uint64_t stale;
+    struct err *e;
+};
+
+/* The indexes of one store: folders with a number for a name. */
+static enum status check_vectors(void *arg, const char *name)
+{
+    struct vector_check *c = arg;
+    char dir[4096], warning[] = "warning (the index will be rebuilt)";
+    uint64_t stale = 0, number;
+
+    if (!parse_u64(slice_str(name), &number))
+        return ST_OK;
+    (void)snprintf(dir, sizeof(dir), "%s/%s", c->data, name);
+    TRY(vectors_check(dir, print_finding, warning, &stale, c->e));
+    c->stale += stale;
+    return ST_OK;
+}
+
 int app_check(const char *data)
 {
-    char dir[4096], damage[] = "damage", warning[] = "warning (the index will be rebuilt)";
-    uint64_t bad = 0, stale = 0;
+    char damage[] = "damage";
+    uint64_t bad = 0;
     struct err e;
-    int n = snprintf(dir, sizeof(dir), "%s/0", data);
+    struct vector_check vectors = {.data = data, .e = &e};
 
     log_set_level(LOG_WARN_);
-    if (n < 0 || (size_t)n >= sizeof(dir) || !fs_exists(dir)) {
-        fprintf(stderr, "divan check: %s is not a data directory\n", data);
-        return 2;
-    }
     if (store_check(data, print_finding, damage, &bad, &e) != ST_OK ||
-        vectors_check(dir, print_finding, warning, &stale, &e) != ST_OK) {
+        fs_list(data, check_vectors, &vectors, &e) != ST_OK) {
         fprintf(stderr, "divan check: %s\n", e.reason);
         return 2;
     }
     printf("%s: %llu findings of damage, %llu index warnings\n", data, (unsigned long long)bad,
-           (unsigned long long)stale);
+           (unsigned long long)vectors.stale);
     return bad == 0 ? 0 : 1;
 }

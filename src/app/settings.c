@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/text.h"
-#include "couch/doc_write.h"
+#include "couch/stores.h"
 
 struct change {
     struct change *next;
@@ -28,7 +28,7 @@ struct settings {
     struct settings_ops ops;
     const struct config *base;
     struct auth *auth;
-    struct store *store;
+    struct stores *stores;
     struct web *web;
     struct web_copy *webs; /* the writer's */
     char *file;
@@ -130,8 +130,7 @@ static void publish(struct settings *s, const struct config *c)
     atomic_store(&s->web->now, &w->opt);
     auth_set_options(s->auth, &c->auth);
     log_set_level((enum log_level)c->log_level);
-    store_set_max_doc(s->store, c->max_doc);
-    store_set_max_att(s->store, c->max_att);
+    stores_set_limits(s->stores, c->max_doc, c->max_att);
     mutex_lock(&s->lock);
     s->now = *c;
     mutex_unlock(&s->lock);
@@ -405,7 +404,7 @@ static enum status start(struct settings *s, struct err *e)
     return ST_OK;
 }
 
-enum status settings_start(const struct config *cfg, struct auth *auth, struct store *store,
+enum status settings_start(const struct config *cfg, struct auth *auth, struct stores *stores,
                            struct web *web, struct settings **out, struct err *e)
 {
     struct settings *s = mem_zalloc(sizeof(*s));
@@ -415,7 +414,7 @@ enum status settings_start(const struct config *cfg, struct auth *auth, struct s
     s->ops = (struct settings_ops){s, read_all, change, reload};
     s->base = cfg;
     s->auth = auth;
-    s->store = store;
+    s->stores = stores;
     s->web = web;
     s->file = mem_alloc(n);
     (void)snprintf(s->file, n, "%s/local.ini", cfg->data);

@@ -10,7 +10,7 @@
 
 struct settings;
 /* Makes base and file effective, in auth, store and *web. cfg outlives the settings. */
-enum status settings_start(const struct config *cfg, struct auth *auth, struct store *store,
+enum status settings_start(const struct config *cfg, struct auth *auth, struct stores *stores,
                            struct web *web, struct settings **out, struct err *e) MUST_CHECK;
 void settings_free(struct settings *s); /* NULL is fine */
 const struct settings_ops *settings_ops(const struct settings *s);

@@ -107,11 +107,11 @@ static enum status read_secret(struct auth *a, const char *file, struct err *e)
     return st;
 }
 
-enum status auth_attach(struct auth *a, struct store *s, const char *secret_file, struct err *e)
+enum status auth_attach(struct auth *a, struct stores *all, const char *secret_file, struct err *e)
 {
     char line[66];
 
-    a->store = s;
+    a->stores = all;
     if (fs_exists(secret_file))
         return read_secret(a, secret_file, e);
     memcpy(line, a->secret, 64);

@@ -14,7 +14,7 @@
 
 struct auth;
 struct db;
-struct store;
+struct stores;
 
 enum { AUTH_JWT_KEYS_MAX = 16 };
 struct auth_jwt_key {
@@ -62,7 +62,7 @@ void auth_free(struct auth *a);
 /* Where _users is, and the file that keeps the server's secret (made when it is not there). Before
  * auth_add_admin: clear passwords get a salt that depends on the secret, so that sessions of admins
  * survive a restart. */
-enum status auth_attach(struct auth *a, struct store *s, const char *secret_file,
+enum status auth_attach(struct auth *a, struct stores *all, const char *secret_file,
                         struct err *e) MUST_CHECK;
 /* Clear text or CouchDB's "-pbkdf2:sha256-<dk>,<salt>,<iterations>" (also sha, sha224, sha384,
  * sha512), "-pbkdf2-<dk>,..", "-hashed-<sha1>,<salt>". */

@@ -100,7 +100,7 @@ struct options {
 };
 struct auth {
     _Atomic(struct options *) options;
-    struct store *store;                 /* NULL: there are no users */
+    struct stores *stores;               /* NULL: there are no users */
     struct mutex lock;                   /* RANK_LEAF */
     struct map *admins GUARDED_BY(lock); /* name -> struct admin */
     struct cache *cache;

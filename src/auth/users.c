@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "couch/doc_read.h"
+#include "couch/stores.h"
 
 static const char prefix[] = "org.couchdb.user:";
 
@@ -94,9 +95,9 @@ static enum status find_user(struct auth *a, struct slice name, struct arena *ar
     enum status st;
 
     *out = (struct stored){0};
-    if (a->store == NULL || name.n == 0)
+    if (a->stores == NULL || name.n == 0)
         return ST_OK;
-    st = db_open(a->store, SLICE_LIT("_users"), &db, e);
+    st = stores_db(a->stores, SLICE_LIT("_users"), &db, e);
     if (st == ST_NOT_FOUND)
         return ST_OK;
     TRY(st);

@@ -14,7 +14,6 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "base/fs.h"
 #include "base/text.h"
 #include "couch/check_priv.h"
 #include "couch/local.h"
@@ -377,7 +376,7 @@ static enum status check_rows(struct check *c, struct err *e)
 static enum status check_open_store(struct check *c, struct seg_store *segs, struct err *e)
 {
     uint64_t bad = 0;
-    enum status st = log_check(segs, 0, c->report, c->arg, &bad, e);
+    enum status st = log_check(segs, c->number, c->report, c->arg, &bad, e);
 
     c->bad += bad;
     if (st != ST_OK)
@@ -392,22 +391,78 @@ static enum status check_open_store(struct check *c, struct seg_store *segs, str
     return st;
 }
 
+/* Which store has a name: more than one must not. */
+static enum status check_names(struct check *c, struct map *owners, struct err *e)
+{
+    struct arena *a = arena_new();
+    struct slice *names;
+    size_t n = 0;
+    enum status st = db_list(c->s, a, &names, &n, e);
+
+    for (size_t i = 0; i < n && st == ST_OK; i++)
+        if (map_put(owners, names[i], c) != NULL)
+            finding(c, "%.*s: is in store %llu and in another one", shown(names[i]), names[i].p,
+                    (unsigned long long)c->number);
+    if (c->number != 0 && n > 1)
+        finding(c, "store %llu holds %zu databases, not one", (unsigned long long)c->number, n);
+    arena_free(a);
+    return st;
+}
+
 static enum status check_segs(struct check *c, const char *dir, struct seg_store *segs,
-                              struct err *e)
+                              struct map *owners, struct err *e)
 {
     uint64_t bad = 0;
-    enum status st = check_open(dir, 0, segs, &c->s, e);
+    enum status st = check_open(dir, c->number, segs, &c->s, e);
 
     if (st == ST_CORRUPT) { /* say what refuses to open, then what else is wrong with the log */
         finding(c, "%s", e->reason);
-        st = log_check(segs, 0, c->report, c->arg, &bad, e);
+        st = log_check(segs, c->number, c->report, c->arg, &bad, e);
         c->bad += bad;
         return st == ST_CORRUPT ? ST_OK : st;
     }
+    if (st == ST_NOT_FOUND && c->number != 0)
+        return ST_OK; /* a crash cut its making short: the next start removes it */
     if (st != ST_OK)
         return st;
     st = check_open_store(c, segs, e);
+    if (st == ST_OK)
+        st = check_names(c, owners, e);
     check_close(c->s);
+    return st;
+}
+
+/* A finding of a store other than 0 says which. */
+static void report_numbered(void *arg, const char *text)
+{
+    struct check *c = arg;
+    char line[FINDING_BYTES + 40];
+
+    snprintf(line, sizeof(line), "store %llu: %s", (unsigned long long)c->number, text);
+    c->out(c->out_arg, line);
+}
+
+static enum status check_stores(struct check *c, const char *dir, struct seg_store *segs,
+                                struct err *e)
+{
+    struct map *owners = map_new();
+    uint64_t *numbers = NULL;
+    size_t n = 0;
+    enum status st = ss_status(segs->ops->stores(segs, &numbers, &n, e));
+
+    if (st == ST_OK && (n == 0 || numbers[0] != 0))
+        st = err_set(e, ST_NOT_FOUND, "%.200s holds no data of this server", dir);
+    c->out = c->report;
+    c->out_arg = c->arg;
+    for (size_t i = 0; i < n && st == ST_OK; i++) {
+        c->number = numbers[i];
+        c->report = numbers[i] == 0 ? c->out : report_numbered;
+        c->arg = numbers[i] == 0 ? c->out_arg : c;
+        st = check_segs(c, dir, segs, owners, e);
+        segs->ops->release(segs, numbers[i]);
+    }
+    mem_free(numbers);
+    map_free(owners);
     return st;
 }
 
@@ -416,18 +471,13 @@ enum status store_check(const char *dir, void (*report)(void *arg, const char *t
 {
     struct check c = {.report = report, .arg = arg};
     struct seg_store *segs;
-    char path[PATH_BYTES];
     enum status st;
 
     *bad = 0;
-    if (snprintf(path, sizeof(path), "%s/0/log", dir) >= (int)sizeof(path))
-        return err_set(e, ST_BAD_REQUEST, "the path of the data is too long");
-    if (!fs_exists(path))
-        return err_set(e, ST_NOT_FOUND, "%.200s holds no data of this server", dir);
     segs = seg_file_new(dir);
     st = seg_file_lock(segs, e);
     if (st == ST_OK)
-        st = check_segs(&c, dir, segs, e);
+        st = check_stores(&c, dir, segs, e);
     segs->ops->close(segs);
     *bad = c.bad;
     return st;

@@ -5,8 +5,11 @@
 
 struct check {
     struct store *s;
+    uint64_t number; /* of s */
     void (*report)(void *arg, const char *text);
     void *arg;
+    void (*out)(void *arg, const char *text); /* the caller's report */
+    void *out_arg;
     uint64_t bad;
     struct arena *a; /* of one row */
     struct buf body;

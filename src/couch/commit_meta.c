@@ -87,7 +87,7 @@ enum staged stage_create(struct group *g, struct commit_op *op)
     mutex_lock(&s->catalog_mu);
     exists = map_get(s->catalog, op->docid) != NULL;
     mutex_unlock(&s->catalog_mu);
-    if (exists) {
+    if (exists || (s->taken != NULL && s->taken(s->taken_arg, op->docid))) {
         op->st = err_set(&op->err, ST_EXISTS,
                          "The database could not be created, the file already exists.");
         return STAGED_NOTHING;
@@ -163,9 +163,9 @@ void publish_drop(struct group *g, struct slot *sl, struct db_waiter **woken)
     removed = map_remove(s->catalog, db_name(db));
     mutex_unlock(&s->catalog_mu);
     ASSERT(removed == db);
-    db_mark_dropped(db, woken);
     updates_note(s->updates, db_name(db), DB_DELETED, woken);
-    db_release(removed); /* the catalogue's reference; the submitter has one */
+    db_mark_dropped(db, woken); /* last: now another store may create the name */
+    db_release(removed);        /* the catalogue's reference; the submitter has one */
     maint_wake(s);
 }
 

@@ -91,6 +91,11 @@ void db_release(struct db *db)
     mem_free(db);
 }
 
+bool db_is_last(const struct db *db)
+{
+    return atomic_load_explicit(&db->refs, memory_order_acquire) == 1;
+}
+
 enum status db_open(struct store *s, struct slice name, struct db **out, struct err *e)
 {
     struct db *db;

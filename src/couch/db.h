@@ -10,7 +10,8 @@
 /* ---- catalogue ---- */
 /* ^[a-z][a-z0-9_$()+/-]*$ or _users, _replicator, _global_changes; err.word set. */
 enum status db_name_check(struct slice name, struct err *e) MUST_CHECK;
-/* ST_NOT_FOUND "Database does not exist." ; *out is referenced. */
+/* In this store; a server asks stores_db (stores.h). ST_NOT_FOUND "Database does not exist."; *out
+ * is referenced. */
 enum status db_open(struct store *s, struct slice name, struct db **out, struct err *e) MUST_CHECK;
 struct db *db_ref(struct db *db);
 void db_release(struct db *db); /* NULL is fine */

@@ -101,11 +101,12 @@ static enum status read_applied(struct store *s, uint64_t *applied, struct arena
 static enum status try_index(struct store *s, const struct store_options *opt, bool clean,
                              uint64_t *applied, struct err *e)
 {
-    struct kv_options ko = {.cache = opt->kv_cache, .clean = clean};
+    struct kv_options ko = opt->kv;
     struct arena *a = arena_new();
     char path[PATH_BYTES];
     enum status st = index_path(s, path, "", 0, e);
 
+    ko.clean = clean;
     if (st == ST_OK)
         st = kv_open(path, &ko, &s->kv, e);
     if (st == ST_OK)

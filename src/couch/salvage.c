@@ -185,7 +185,10 @@ static void adopt(struct salvage_run *r, uint32_t dbnum)
                           .revs_limit = LIMIT_REVS_DEFAULT,
                           .purged_infos_limit = LIMIT_PURGED_INFOS_DEFAULT,
                           .security = slice_str(adopted_security)};
-    struct slice name = arena_printf(r->w->a, "salvaged-%u", (unsigned)dbnum);
+    unsigned long long number = r->s->number; /* names are unique over all stores */
+    struct slice name = number == 0
+                            ? arena_printf(r->w->a, "salvaged-%u", (unsigned)dbnum)
+                            : arena_printf(r->w->a, "salvaged-%u-%llu", (unsigned)dbnum, number);
     struct db_counts none = {0};
     struct db *db;
 

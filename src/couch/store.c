@@ -34,8 +34,9 @@ struct store *store_new(const struct store_options *opt)
     s->catalog = map_new();
     s->queue_tail = &s->queue;
     s->accounts = accounts_new();
-    s->updates = updates_new();
     s->blobs = blobs_new();
+    s->updates = opt->updates != NULL ? opt->updates : updates_new();
+    s->owns_updates = opt->updates == NULL;
     atomic_init(&s->max_doc, LIMIT_DOC_BYTES);
     atomic_init(&s->max_att, LIMIT_ATT_BYTES);
     mutex_init(&s->catalog_mu, RANK_CATALOG);
@@ -53,9 +54,10 @@ void store_free(struct store *s)
     map_each(s->catalog, release_db, NULL);
     map_free(s->catalog);
     accounts_free(s->accounts);
-    updates_free(s->updates);
     blobs_close(s->blobs);
     blobs_unref(s->blobs);
+    if (s->owns_updates)
+        updates_free(s->updates);
     if (s->owns_segs && s->segs != NULL)
         s->segs->ops->close(s->segs);
     cond_fini(&s->hold_cond);
@@ -194,6 +196,12 @@ struct kv *store_kv(struct store *s)
 struct log *store_log(struct store *s)
 {
     return s->log;
+}
+
+void store_set_taken(struct store *s, store_taken_fn fn, void *arg)
+{
+    s->taken = fn;
+    s->taken_arg = arg;
 }
 
 void store_observe(struct store *s, commit_observer_fn fn, void *arg)

@@ -14,13 +14,15 @@
 
 struct db;
 struct store;
+struct updates;
 
 struct store_options {
-    const char *dir;        /* the data directory; store n lies in dir/<n>/ */
-    uint64_t number;        /* 0 */
-    struct seg_store *segs; /* NULL: file: of dir; otherwise borrowed (tests) */
-    uint32_t segment_bytes; /* 0: default */
-    size_t kv_cache;        /* 0: default */
+    const char *dir;         /* the data directory; store n lies in dir/<n>/ */
+    uint64_t number;         /* 0, unless a database has its own (stores.h) */
+    struct seg_store *segs;  /* NULL: file: of dir; otherwise borrowed (tests) */
+    uint32_t segment_bytes;  /* 0: default */
+    struct kv_options kv;    /* 0s: defaults */
+    struct updates *updates; /* NULL: its own; otherwise borrowed: all stores tell one */
     bool salvage;
     bool no_compaction; /* no thread that compacts: checks, and tests that count segments */
 };
@@ -57,6 +59,10 @@ struct commit_event {
 };
 typedef void (*commit_observer_fn)(void *arg, const struct commit_event *ev, size_t n);
 void store_observe(struct store *s, commit_observer_fn fn, void *arg); /* before serving */
+
+/* Runs on the committer: whether another store has a database of this name, or is making one. */
+typedef bool (*store_taken_fn)(void *arg, struct slice name);
+void store_set_taken(struct store *s, store_taken_fn fn, void *arg); /* before serving */
 
 /* divan check: offline, everything of a stopped data directory (storage notes A10: I2, I4 to I7 and
  * all checksums). Findings go to report; *bad counts them. ST_EXISTS: a server runs. */

@@ -136,6 +136,7 @@ struct db {
 static_assert(sizeof(struct db) <= 512, "an idle database costs less than 1 KiB with its name");
 struct db *db_new(struct store *s, struct slice name, const struct cat_row *row,
                   const struct db_counts *counts);
+bool db_is_last(const struct db *db); /* the caller's reference is the only one */
 /* Makes the staged counts what readers see, and moves the waiters that this concerns onto *woken
  * (linked by next); the caller wakes them without a lock. */
 void db_publish(struct db *db, struct db_waiter **woken);
@@ -219,7 +220,7 @@ enum status check_open(const char *dir, uint64_t number, struct seg_store *segs,
 void check_close(struct store *s);
 enum { STORE_SCHEMA = 2 };
 
-enum { STORE_OBSERVERS_MAX = 4 };
+enum { STORE_OBSERVERS_MAX = 6 };
 struct store_observer {
     commit_observer_fn fn;
     void *arg;
@@ -265,12 +266,15 @@ struct store {
     uint32_t next_dbnum;
 
     struct updates *updates;
+    bool owns_updates;
     struct store_observer observers[STORE_OBSERVERS_MAX];
     size_t nobservers;
     doc_validator_fn validate; /* NULL: none */
     void *validate_arg;
     _Atomic uint32_t max_doc;
     _Atomic uint64_t max_att;
+    store_taken_fn taken; /* NULL: there are no other stores */
+    void *taken_arg;
 
     /* Statistics and progress: each is one number that stands for itself. */
     _Atomic uint64_t applied_lsn, log_bytes, tail_seg, external_bytes;

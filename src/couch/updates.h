@@ -1,4 +1,4 @@
-/* couch/updates.h: what happened to the databases of a store, for GET /_db_updates: each database
+/* couch/updates.h: what happened to the databases of a server, for GET /_db_updates: each database
  * once, with the last thing that happened to it, in the order of these.
  *
  * It is kept in memory: after a start every database is there as if it had just been updated, under

@@ -1,6 +1,7 @@
 /* http/h_db.c: the endpoints of a database as a whole. */
 #include "base/limits.h"
 #include "base/text.h"
+#include "couch/stores.h"
 #include "http/handlers.h"
 
 static void put_start_time(struct arena *a, struct json *o, const struct db *db)
@@ -33,6 +34,8 @@ struct json *db_info_json(struct arena *a, struct db *db)
     json_put(a, o, "sizes", sizes);
     if (db_partitioned(db))
         json_put_bool(a, props, "partitioned", true);
+    if (db_is_own(db))
+        json_put_cstr(a, props, "placement", "own");
     json_put(a, o, "props", props);
     json_put_i64(a, o, "doc_del_count", (int64_t)c.deleted);
     json_put_i64(a, o, "doc_count", (int64_t)c.docs);
@@ -97,14 +100,19 @@ static enum status check_partitioned(struct request *rq, bool *out)
 enum status h_db_put(struct request *rq, struct reply *rp)
 {
     struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+    const struct slice *where = rq_param(rq, "placement");
 
-    (void)rp;
     TRY(db_name_check(rq_arg(rq, "db"), &rq->err));
     TRY(check_shards(rq, "q"));
     TRY(check_shards(rq, "n"));
     TRY(check_partitioned(rq, &op->partitioned));
     op->kind = COMMIT_DB_CREATE;
     op->docid = rq_arg(rq, "db");
+    if (where != NULL && slice_eq(*where, SLICE_LIT("own"))) {
+        rq->batch = (struct commit_batch){.ops = op, .n = 1}; /* rare, and some fsyncs: it waits */
+        TRY(stores_create_own(rq->svc->stores, op, &rq->err));
+        return db_created(rq, rp);
+    }
     rq_commit(rq, op, 1, db_created);
     return ST_OK;
 }

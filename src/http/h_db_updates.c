@@ -2,6 +2,7 @@
  * waits it is a suspended connection, as in h_changes.c. Runs on workers. */
 #include "base/metrics.h"
 #include "base/time.h"
+#include "couch/stores.h"
 #include "couch/updates.h"
 #include "http/feed_params.h"
 #include "http/handlers.h"
@@ -122,7 +123,7 @@ enum status h_db_updates(struct request *rq, struct reply *rp)
     const struct slice *since;
     struct slice header;
 
-    f->updates = store_updates(rq->svc->store);
+    f->updates = store_updates(stores_main(rq->svc->stores));
     f->left = UINT64_MAX;
     TRY(feed_params_parse(rq, &f->p));
     TRY(rq_u64(rq, "limit", &f->left));

@@ -106,7 +106,7 @@ static bool write_info(struct request *rq, struct slice name, bool comma, struct
     struct err e;
     struct db *db;
 
-    if (db_open(rq->svc->store, name, &db, &e) != ST_OK)
+    if (stores_db(rq->svc->stores, name, &db, &e) != ST_OK)
         return false;
     a = arena_new();
     buf_str(out, comma ? ",{\"key\":" : "{\"key\":");

@@ -16,7 +16,7 @@ enum status h_root(struct request *rq, struct reply *rp)
     json_put_cstr(a, o, "couchdb", "Welcome");
     json_put_cstr(a, o, "version", COUCHDB_COMPAT_VERSION);
     json_put_cstr(a, o, "git_sha", DIVAN_VERSION);
-    json_put_cstr(a, o, "uuid", store_uuid(rq->svc->store));
+    json_put_cstr(a, o, "uuid", stores_uuid(rq->svc->stores));
     json_add(a, features, json_str(a, SLICE_LIT("vector")));
     json_put(a, o, "features", features);
     json_put_cstr(a, vendor, "name", "Divan");
@@ -26,35 +26,22 @@ enum status h_root(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
-enum { DAMAGED_SHOWN = 16 };
-
-/* Files in which something failed its checksum: the rest of the data is served. */
-static void put_damaged(struct arena *a, struct store *s, struct json *o)
-{
-    uint64_t segs[DAMAGED_SHOWN];
-    size_t n = log_damaged(store_log(s), segs, DAMAGED_SHOWN);
-    struct json *list = json_array(a);
-
-    for (size_t i = 0; i < n && i < DAMAGED_SHOWN; i++)
-        json_add(a, list,
-                 json_str(a, arena_printf(a, "log/%016llx.seg", (unsigned long long)segs[i])));
-    if (n != 0)
-        json_put(a, o, "damaged", list);
-}
-
-/* GET /_up: 404 while the store does not write, with the reason. */
+/* GET /_up: 404 while a store does not write, with the reason. */
 enum status h_up(struct request *rq, struct reply *rp)
 {
     struct arena *a = rq->arena;
-    const char *trouble = store_trouble(rq->svc->store);
-    struct json *o = json_object(a);
+    bool ok = stores_trouble(rq->svc->stores, &rq->err) == ST_OK;
+    struct json *o = json_object(a), *list;
 
-    json_put_cstr(a, o, "status", trouble[0] == '\0' ? "ok" : "maintenance_mode");
-    if (trouble[0] != '\0')
-        json_put_cstr(a, o, "reason", trouble);
-    put_damaged(a, rq->svc->store, o);
+    json_put_cstr(a, o, "status", ok ? "ok" : "maintenance_mode");
+    if (!ok)
+        json_put_cstr(a, o, "reason", rq->err.reason);
+    list = json_array(a);
+    stores_damaged(rq->svc->stores, a, list);
+    if (list->first != NULL)
+        json_put(a, o, "damaged", list);
     json_put(a, o, "seeds", json_object(a));
-    reply_json(rp, trouble[0] == '\0' ? 200 : 404, o);
+    reply_json(rp, ok ? 200 : 404, o);
     return ST_OK;
 }
 
@@ -133,7 +120,7 @@ enum status db_names(struct request *rq, struct slice **out, size_t *n)
     TRY(rq_bool(rq, "descending", &r.descending));
     TRY(rq_u64(rq, "limit", &r.limit));
     TRY(rq_u64(rq, "skip", &r.skip));
-    TRY(db_list(rq->svc->store, rq->arena, &names, &all, &rq->err));
+    TRY(stores_list(rq->svc->stores, rq->arena, &names, &all, &rq->err));
     *out = arena_array(rq->arena, all + 1, sizeof(**out));
     *n = 0;
     for (size_t i = 0; i < all && r.limit != 0; i++) {
@@ -172,7 +159,7 @@ enum status h_active_tasks(struct request *rq, struct reply *rp)
 
     buf_char(&rp->body, '[');
     repl_tasks(rq->svc->repl, &rp->body, &n);
-    store_tasks(rq->svc->store, &rp->body, &n);
+    stores_tasks(rq->svc->stores, &rp->body, &n);
     vectors_tasks(rq->svc->vectors, &rp->body, &n);
     buf_char(&rp->body, ']');
     reply_body(rp, 200);

@@ -16,7 +16,7 @@
 struct auth;
 struct repl;
 struct settings_ops;
-struct store;
+struct stores;
 struct vectors;
 
 /* From the configuration; the slices outlive the server. */
@@ -35,7 +35,7 @@ struct web {
 
 /* What the handlers work with; all outlive the server. */
 struct services {
-    struct store *store;
+    struct stores *stores;
     struct vectors *vectors;
     struct repl *repl;
     struct auth *auth;

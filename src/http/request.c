@@ -132,7 +132,7 @@ static void release_db(void *db)
 enum status rq_db(struct request *rq, struct db **out)
 {
     TRY(db_name_check(rq_arg(rq, "db"), &rq->err));
-    TRY(db_open(rq->svc->store, rq_arg(rq, "db"), out, &rq->err));
+    TRY(stores_db(rq->svc->stores, rq_arg(rq, "db"), out, &rq->err));
     arena_defer(rq->arena, release_db, *out);
     return ST_OK;
 }
@@ -168,8 +168,11 @@ static void commit_done(struct commit_batch *b)
 
 static enum status launch_commit(struct request *rq, struct err *e)
 {
+    struct db *db = rq->batch.n != 0 ? rq->batch.ops[0].db : NULL; /* NULL: one is created */
+    struct store *s = db != NULL ? db_store(db) : stores_main(rq->svc->stores);
+
     rq->batch.done = commit_done;
-    return commit_submit(rq->svc->store, &rq->batch, e);
+    return commit_submit(s, &rq->batch, e);
 }
 
 void rq_commit(struct request *rq, struct commit_op *ops, size_t n, handler_fn next)

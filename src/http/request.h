@@ -4,7 +4,7 @@
 #define HTTP_REQUEST_H
 #include "auth/auth.h"
 #include "couch/commit.h"
-#include "couch/db.h"
+#include "couch/stores.h"
 #include "http/http.h"
 #include "http/reply.h"
 #include "json/json.h"

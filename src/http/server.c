@@ -17,7 +17,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "couch/store.h"
+#include "couch/stores.h"
 #include "http/exchange.h"
 
 enum { STOP_GRACE_MS = 5000, HASH_THREADS = 2 };
@@ -315,7 +315,7 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     TRY(listen_address(opt, &sa, e));
     h = mem_zalloc(sizeof(*h));
     h->svc = opt->services;
-    store_observe(h->svc.store, count_commit, NULL);
+    stores_observe(h->svc.stores, count_commit, NULL);
     h->pool = pool_new("worker", opt->workers != 0 ? opt->workers : clamp(2 * cores(), 4, 16));
     h->slow_pool = pool_new("search", clamp(2 * cores(), 4, 16));
     h->hash_pool = pool_new("login", HASH_THREADS);

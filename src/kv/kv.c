@@ -69,7 +69,7 @@ static leveldb_options_t *make_options(const struct kv_options *opt, struct kv *
                                                                     : WRITE_BUFFER);
     leveldb_options_set_max_file_size(o, FILE_BYTES);
     leveldb_options_set_block_size(o, BLOCK_BYTES);
-    leveldb_options_set_max_open_files(o, OPEN_FILES);
+    leveldb_options_set_max_open_files(o, opt->open_files != 0 ? opt->open_files : OPEN_FILES);
     leveldb_options_set_compression(o, leveldb_snappy_compression);
     leveldb_options_set_cache(o, kv->cache);
     leveldb_options_set_filter_policy(o, kv->filter);

@@ -20,6 +20,7 @@ struct kv_snap;
 struct kv_options {
     size_t write_buffer; /* 0: 16 MiB */
     size_t cache;        /* 0: 64 MiB */
+    int open_files;      /* 0: 1000 */
     bool clean;          /* the last stop was clean: LevelDB's log may stay */
 };
 /* ST_CORRUPT or ST_IO: the caller renames the folder away and opens a fresh one. */

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/mutex.h"
 #include "couch/changes.h"
+#include "couch/stores.h"
 #include "mango/selector.h"
 
 struct rule {
@@ -25,13 +26,13 @@ struct rule_set {
 };
 struct validators {
     struct mutex lock; /* RANK_LEAF */
-    struct map *sets;  /* number of the database -> struct rule_set */
+    struct map *sets;  /* uuid of the database -> struct rule_set */
     uint64_t changes;  /* of design documents, seen so far */
 };
 
-static struct slice key_of(const uint32_t *num)
+static struct slice key_of(const struct db *db)
 {
-    return slice_of((const char *)num, sizeof(*num));
+    return slice_of((const char *)db_uuid(db), 16);
 }
 
 static void release(struct rule_set *set)
@@ -123,14 +124,13 @@ static enum status read_rules(struct db *db, struct rule_set *set, struct err *e
 static enum status find_set(struct validators *v, struct db *db, struct rule_set **out,
                             struct err *e)
 {
-    uint32_t num = db_num(db);
     struct rule_set *set, *old = NULL;
     uint64_t changes;
     enum status st;
 
     mutex_lock(&v->lock);
     changes = v->changes;
-    set = map_get(v->sets, key_of(&num));
+    set = map_get(v->sets, key_of(db));
     if (set != NULL)
         atomic_fetch_add(&set->refs, 1);
     mutex_unlock(&v->lock);
@@ -147,7 +147,7 @@ static enum status find_set(struct validators *v, struct db *db, struct rule_set
     mutex_lock(&v->lock);
     if (changes == v->changes && !db_dropped(db)) {
         atomic_fetch_add(&set->refs, 1);
-        old = map_put(v->sets, key_of(&num), set);
+        old = map_put(v->sets, key_of(db), set);
     }
     mutex_unlock(&v->lock);
     release(old);
@@ -161,14 +161,12 @@ static void observe(void *arg, const struct commit_event *ev, size_t n)
 
     for (size_t i = 0; i < n; i++) {
         struct rule_set *old;
-        uint32_t num;
 
         if (!ev[i].dropped && !slice_starts(ev[i].docid, SLICE_LIT("_design/")))
             continue;
-        num = db_num(ev[i].db);
         mutex_lock(&v->lock);
         v->changes++;
-        old = map_remove(v->sets, key_of(&num));
+        old = map_remove(v->sets, key_of(ev[i].db));
         mutex_unlock(&v->lock);
         release(old);
     }
@@ -359,14 +357,14 @@ static enum status validate(void *arg, const struct commit_op *op, const struct 
 
 /* ---- life ---- */
 
-struct validators *validators_new(struct store *s)
+struct validators *validators_new(struct stores *all)
 {
     struct validators *v = mem_zalloc(sizeof(*v));
 
     mutex_init(&v->lock, RANK_LEAF);
     v->sets = map_new();
-    store_observe(s, observe, v);
-    store_set_validator(s, validate, v);
+    stores_observe(all, observe, v);
+    stores_set_validator(all, validate, v);
     return v;
 }
 

@@ -12,7 +12,10 @@
 #define MANGO_VALIDATE_H
 #include "couch/doc_write.h"
 
+struct stores;
+
 struct validators;
-struct validators *validators_new(struct store *s); /* before serving; registers with the store */
-void validators_free(struct validators *v);         /* after the store is closed; NULL is fine */
+struct validators *
+validators_new(struct stores *all);         /* before serving; registers with the store */
+void validators_free(struct validators *v); /* after the stores are closed; NULL is fine */
 #endif

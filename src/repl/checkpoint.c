@@ -242,7 +242,7 @@ static enum status save_target(struct repl_job *j, struct arena *a, struct buf *
     TRY(json_parse(a, arena_dup(a, buf_slice(text)), &doc, e));
     ed.doc = doc;
     TRY(doc_edit_prepare(j->db, a, &ed, &op, e));
-    TRY(commit_wait(j->store, &op, 1, e));
+    TRY(commit_wait(db_store(j->db), &op, 1, e));
     if (op.st != ST_OK) {
         *e = op.err;
         return op.st;

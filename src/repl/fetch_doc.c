@@ -79,7 +79,7 @@ enum status repl_write_docs(struct repl_job *j, struct commit_op *ops, size_t n,
 {
     if (n == 0)
         return ST_OK;
-    TRY(commit_wait(j->store, ops, n, e));
+    TRY(commit_wait(db_store(j->db), ops, n, e));
     for (size_t i = 0; i < n; i++) {
         if (ops[i].st == ST_OK) {
             atomic_fetch_add(&j->stats.docs_written, 1);

@@ -271,18 +271,18 @@ static enum status fetch_missing(struct repl_job *j, const struct wants *w, stru
 static enum status open_target(struct repl_job *j, struct err *e)
 {
     struct commit_op op = {.kind = COMMIT_DB_CREATE, .docid = j->spec.target};
-    enum status st = db_open(j->store, j->spec.target, &j->db, e);
+    enum status st = stores_db(j->stores, j->spec.target, &j->db, e);
 
     if (st != ST_NOT_FOUND)
         return st;
     if (!j->spec.create_target)
         return err_word(e, ST_NOT_FOUND, "db_not_found", "could not open %.*s",
                         (int)j->spec.target.n, j->spec.target.p);
-    TRY(commit_wait(j->store, &op, 1, e));
+    TRY(commit_wait(stores_main(j->stores), &op, 1, e));
     if (op.st == ST_OK)
         j->db = op.created;
     else
-        return db_open(j->store, j->spec.target, &j->db, e);
+        return stores_db(j->stores, j->spec.target, &j->db, e);
     return ST_OK;
 }
 

@@ -12,17 +12,17 @@
 enum { RETRY_MAX_MS = 60000 };
 
 struct repl {
-    struct store *store;
+    struct stores *stores;
     struct mutex lock; /* RANK_REPL: jobs, and each job's peer */
     struct repl_job *jobs;
     bool stopping;
 };
 
-struct repl *repl_new(struct store *s)
+struct repl *repl_new(struct stores *all)
 {
     struct repl *r = mem_zalloc(sizeof(*r));
 
-    r->store = s;
+    r->stores = all;
     peer_init();
     mutex_init(&r->lock, RANK_REPL);
     return r;
@@ -37,7 +37,7 @@ static struct repl_job *job_new(struct repl *r)
                                 &j->source_log_rev, &j->old_history, &j->start_time};
 
     j->repl = r;
-    j->store = r->store;
+    j->stores = r->stores;
     j->spec.arena = arena_new();
     j->started_ms = time_wall_ms();
     for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
@@ -259,7 +259,7 @@ enum status repl_start(struct repl *r, const struct json *body, void (*done)(voi
     reap(r, false);
     st = copy_body(j, body, &own, e);
     if (st == ST_OK)
-        st = repl_spec_parse(own, r->store, &j->spec, e);
+        st = repl_spec_parse(own, stores_uuid(r->stores), &j->spec, e);
     at_once = j->spec.continuous || j->spec.cancel;
     *out = j; /* before the thread may call done */
     if (st == ST_OK)

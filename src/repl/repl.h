@@ -3,11 +3,11 @@
  * LIMIT_REPL_JOBS. */
 #ifndef REPL_REPL_H
 #define REPL_REPL_H
-#include "couch/db.h"
+#include "couch/stores.h"
 #include "json/json.h"
 
 struct repl;
-struct repl *repl_new(struct store *s);
+struct repl *repl_new(struct stores *all);
 /* Ends every job and waits for it; later starts get ST_UNAVAILABLE. Before http_stop, which waits
  * for requests that are parked on jobs. */
 void repl_stop(struct repl *r);

@@ -21,7 +21,7 @@ struct repl_spec {
     char id[33];            /* replication id: hex md5 */
 };
 /* ST_BAD_REQUEST, ST_NOT_IMPLEMENTED. */
-enum status repl_spec_parse(const struct json *body, struct store *s, struct repl_spec *out,
+enum status repl_spec_parse(const struct json *body, const char *uuid, struct repl_spec *out,
                             struct err *e) MUST_CHECK;
 
 struct repl_stats {
@@ -46,7 +46,7 @@ struct repl_job {
     struct err err;
     struct buf answer;
     /* the thread's */
-    struct store *store;
+    struct stores *stores;
     struct db *db;
     struct peer *peer; /* GUARDED_BY(repl->lock) for wakeups */
     char session_id[33];

@@ -78,7 +78,7 @@ static void make_id(struct repl_spec *s, const char *uuid)
     s->id[32] = '\0';
 }
 
-enum status repl_spec_parse(const struct json *body, struct store *store, struct repl_spec *out,
+enum status repl_spec_parse(const struct json *body, const char *uuid, struct repl_spec *out,
                             struct err *e)
 {
     const struct json *source = json_get(body, "source"), *since = json_get(body, "since_seq");
@@ -105,6 +105,6 @@ enum status repl_spec_parse(const struct json *body, struct store *store, struct
         out->since_seq = arena_dup(out->arena, buf_slice(&text));
         buf_free(&text);
     }
-    make_id(out, store_uuid(store));
+    make_id(out, uuid);
     return ST_OK;
 }

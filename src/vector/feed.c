@@ -237,7 +237,7 @@ static enum status pull_row(struct ventry *en, uint64_t seq, const struct seqrow
 static enum status forget_purged(struct vdb *d, struct ventry *en, bool *known, unsigned *changed,
                                  struct err *e)
 {
-    struct purge_walk *w = purge_walk_new(store_kv(db_store(d->db)), d->num, 0);
+    struct purge_walk *w = purge_walk_new(store_kv(db_store(d->db)), db_num(d->db), 0);
     struct purge_info info;
     enum status st;
     bool got, first = true;

@@ -14,27 +14,33 @@
 
 void vdb_dir(char out[4096], const struct vdb *d)
 {
-    (void)snprintf(out, 4096, "%s/vec/%u", store_dir(d->v->s), d->num);
+    (void)snprintf(out, 4096, "%s/vec/%u", store_dir(db_store(d->db)), db_num(d->db));
 }
 
-static struct vdb *vdb_find(struct vectors *v, uint32_t num)
+static struct slice key_of(const struct db *db)
 {
-    return map_get(v->dbs, slice_of(&num, sizeof(num)));
+    return slice_of((const char *)db_uuid(db), 16);
 }
 
-/* v->mu held. */
+static struct vdb *vdb_find(struct vectors *v, const struct db *db)
+{
+    return map_get(v->dbs, key_of(db));
+}
+
+/* v->mu held. For a database that was dropped already nothing is going to say so again. */
 static struct vdb *vdb_make(struct vectors *v, struct db *db)
 {
     struct vdb *d = mem_zalloc(sizeof(*d));
 
     d->v = v;
     d->db = db_ref(db);
-    d->num = db_num(db);
+    d->dropped = db_dropped(db);
     d->tail = &d->head;
     d->defs_wanted = 1;
     mutex_init(&d->mu, RANK_VEC_INDEX);
     cond_init(&d->cv);
-    (void)map_put(v->dbs, slice_of(&d->num, sizeof(d->num)), d);
+    if (!d->dropped)
+        (void)map_put(v->dbs, key_of(d->db), d);
     if (v->nlist == v->cap_list) {
         v->cap_list = v->cap_list == 0 ? 16 : v->cap_list * 2;
         v->list = mem_realloc(v->list, v->cap_list * sizeof(struct vdb *));
@@ -48,7 +54,7 @@ struct vdb *vdb_get(struct vectors *v, struct db *db)
     struct vdb *d;
 
     mutex_lock(&v->mu);
-    d = vdb_find(v, db_num(db));
+    d = vdb_find(v, db);
     if (d == NULL)
         d = vdb_make(v, db);
     d->users++;
@@ -62,6 +68,10 @@ void vdb_put(struct vdb *d)
 
     mutex_lock(&v->mu);
     d->users--;
+    if (db_dropped(d->db)) { /* perhaps the builder waits for this user to go */
+        v->build_now = true;
+        cond_signal(&v->cv_build);
+    }
     mutex_unlock(&v->mu);
 }
 
@@ -193,14 +203,14 @@ static void observe(void *arg, const struct commit_event *ev, size_t n)
     mutex_lock(&v->mu);
     for (size_t i = 0; i < n; i++) {
         if (d == NULL || d->db != ev[i].db) {
-            d = vdb_find(v, db_num(ev[i].db));
+            d = vdb_find(v, ev[i].db);
             if (d == NULL && may_define(&ev[i]))
                 d = vdb_make(v, ev[i].db);
         }
         if (d != NULL && take_event(d, &ev[i]))
             add_todo(d);
         if (d != NULL && ev[i].dropped) {
-            (void)map_remove(v->dbs, slice_of(&d->num, sizeof(d->num)));
+            (void)map_remove(v->dbs, key_of(d->db));
             v->build_now = true;
             cond_signal(&v->cv_build);
             d = NULL;
@@ -231,20 +241,21 @@ static enum status remove_if_gone(void *arg, const char *name)
     return ST_OK;
 }
 
-static void sweep_dropped(struct vectors *v)
+static void sweep_dropped(void *arg, struct store *s)
 {
+    struct vectors *v = arg;
     struct gone g = {.v = v, .alive = map_new()};
     struct arena *a = arena_new();
     struct slice *names;
     size_t n = 0;
     struct err e;
 
-    (void)snprintf(g.root, sizeof(g.root), "%s/vec", store_dir(v->s));
-    if (fs_exists(g.root) && db_list(v->s, a, &names, &n, &e) == ST_OK) {
+    (void)snprintf(g.root, sizeof(g.root), "%s/vec", store_dir(s));
+    if (fs_exists(g.root) && db_list(s, a, &names, &n, &e) == ST_OK) {
         for (size_t i = 0; i < n; i++) {
             struct db *db;
 
-            if (db_open(v->s, names[i], &db, &e) != ST_OK)
+            if (db_open(s, names[i], &db, &e) != ST_OK)
                 continue;
             (void)map_put(g.alive, arena_printf(a, "%u", db_num(db)), v);
             db_release(db);
@@ -282,14 +293,14 @@ void vectors_ctx_back(struct vectors *v, struct vctx *c)
 
 /* ---- open, close ---- */
 
-enum status vectors_open(struct store *s, const struct vectors_options *opt, struct vectors **out,
-                         struct err *e)
+enum status vectors_open(struct stores *all, const struct vectors_options *opt,
+                         struct vectors **out, struct err *e)
 {
     struct vectors *v = mem_zalloc(sizeof(*v));
     unsigned cores;
 
     (void)e;
-    v->s = s;
+    v->all = all;
     v->o = *opt;
     if (!(v->o.target_recall > 0 && v->o.target_recall <= 1))
         v->o.target_recall = 0.95;
@@ -301,8 +312,8 @@ enum status vectors_open(struct store *s, const struct vectors_options *opt, str
     mutex_init(&v->ctx_mu, RANK_LEAF);
     cond_init(&v->cv_index);
     cond_init(&v->cv_build);
-    sweep_dropped(v);
-    store_observe(s, observe, v);
+    stores_each(all, sweep_dropped, v);
+    stores_observe(all, observe, v);
     thread_start(&v->indexer, "vec-index", vectors_indexer, v);
     thread_start(&v->builder, "vec-build", vectors_builder, v);
     *out = v;

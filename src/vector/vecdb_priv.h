@@ -1,6 +1,6 @@
 /* vector/vecdb_priv.h: the indexes of each database, and what feeds them.
  *
- * vectors        all of a store: map dbnum -> vdb, two threads
+ * vectors        all of a server: map db uuid -> vdb, two threads
  *   vdb          one database: queue of commit events, definitions, indexes
  *     ventry     one index folder (by signature) and how far it has been fed
  *
@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "base/thread.h"
 #include "couch/changes.h"
+#include "couch/stores.h"
 #include "vector/defn.h"
 #include "vector/index.h"
 #include "vector/vector.h"
@@ -71,8 +72,7 @@ struct vdefs {
 
 struct vdb {
     struct vectors *v;
-    struct db *db; /* referenced */
-    uint32_t num;
+    struct db *db;    /* referenced */
     struct vdb *todo; /* under vectors.mu */
     bool in_todo;
     unsigned users; /* under vectors.mu */
@@ -89,12 +89,12 @@ struct vdb {
 };
 
 struct vectors {
-    struct store *s;
+    struct stores *all;
     struct vectors_options o;
     struct mutex mu;
     struct cond cv_index, cv_build;
     bool stopping;
-    struct map *dbs; /* dbnum bytes -> vdb */
+    struct map *dbs; /* uuid of a database -> vdb */
     struct vdb **list;
     size_t nlist, cap_list;
     struct vdb *todo;

@@ -11,7 +11,8 @@
 #include "couch/db.h"
 #include "mango/find.h"
 
-struct vectors; /* all vector indexes of a store */
+struct stores;
+struct vectors; /* all vector indexes of a server */
 
 struct vectors_options {
     double target_recall;   /* 0: .95 */
@@ -19,9 +20,9 @@ struct vectors_options {
 };
 /* Registers the commit observer; call before serving. Indexes open lazily or when their design
  * document is seen. */
-enum status vectors_open(struct store *s, const struct vectors_options *opt, struct vectors **out,
-                         struct err *e) MUST_CHECK;
-void vectors_close(struct vectors *v); /* before store_close; cancels builds; NULL is fine */
+enum status vectors_open(struct stores *all, const struct vectors_options *opt,
+                         struct vectors **out, struct err *e) MUST_CHECK;
+void vectors_close(struct vectors *v); /* before stores_close; cancels builds; NULL is fine */
 
 /* POST /{db}/_index with type "vector": {"result":"created"|"exists","id","name"}. Writes the
  * design document through the ordinary write path. */

@@ -42,7 +42,8 @@ void vectors_indexer(void *arg)
 
             vdb_feeder_end(d);
             if (st != ST_OK) {
-                log_warn("vector indexes of database %u: %s", d->num, e.reason);
+                log_warn("vector indexes of database %.*s: %s", (int)db_name(d->db).n,
+                         db_name(d->db).p, e.reason);
                 time_sleep_us(200000);
                 more = true;
             }

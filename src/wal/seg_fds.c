@@ -79,20 +79,34 @@ void seg_fds_unpin(struct seg_fds *c, uint64_t store, uint64_t seg, int fd)
     mutex_unlock(&c->mu);
 }
 
+/* Nobody finds it again; the put after the last unpin closes it, or this does. */
+static void drop(struct seg_fd *f)
+{
+    if (f->pins == 0) {
+        (void)close(f->fd);
+        f->fd = -1;
+    } else {
+        f->seg = UINT64_MAX;
+    }
+}
+
 void seg_fds_drop(struct seg_fds *c, uint64_t store, uint64_t seg)
 {
     struct seg_fd *set = set_of(c, store, seg);
 
     mutex_lock(&c->mu);
-    for (int k = 0; k < SEG_FDS_WAYS; k++) {
-        if (set[k].fd < 0 || set[k].seg != seg || set[k].store != store)
-            continue;
-        if (set[k].pins == 0) {
-            (void)close(set[k].fd);
-            set[k].fd = -1;
-        } else {
-            set[k].seg = UINT64_MAX; /* nobody finds it again; the next put closes it */
-        }
-    }
+    for (int k = 0; k < SEG_FDS_WAYS; k++)
+        if (set[k].fd >= 0 && set[k].seg == seg && set[k].store == store)
+            drop(&set[k]);
+    mutex_unlock(&c->mu);
+}
+
+void seg_fds_drop_store(struct seg_fds *c, uint64_t store)
+{
+    mutex_lock(&c->mu);
+    for (int i = 0; i < SEG_FDS_SETS; i++)
+        for (int k = 0; k < SEG_FDS_WAYS; k++)
+            if (c->sets[i][k].fd >= 0 && c->sets[i][k].store == store)
+                drop(&c->sets[i][k]);
     mutex_unlock(&c->mu);
 }

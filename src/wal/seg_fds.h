@@ -31,4 +31,5 @@ int seg_fds_get(struct seg_fds *c, uint64_t store, uint64_t seg);
 bool seg_fds_put(struct seg_fds *c, uint64_t store, uint64_t seg, int fd);
 void seg_fds_unpin(struct seg_fds *c, uint64_t store, uint64_t seg, int fd);
 void seg_fds_drop(struct seg_fds *c, uint64_t store, uint64_t seg); /* before a deletion */
+void seg_fds_drop_store(struct seg_fds *c, uint64_t store);
 #endif

@@ -64,6 +64,28 @@ static void forget(struct seg_file *f, const struct obj_name *o)
     mem_free(w);
 }
 
+void seg_file_obj_close_store(struct seg_file *f, uint64_t store)
+{
+    struct obj_writer **p, *w, *gone = NULL;
+
+    mutex_lock(&f->mu);
+    for (p = &f->objs; (w = *p) != NULL;) {
+        if (w->store != store) {
+            p = &w->next;
+            continue;
+        }
+        *p = w->next;
+        w->next = gone;
+        gone = w;
+    }
+    mutex_unlock(&f->mu);
+    for (; gone != NULL; gone = w) {
+        w = gone->next;
+        (void)close(gone->fd);
+        mem_free(gone);
+    }
+}
+
 void seg_file_obj_close_all(struct seg_file *f)
 {
     while (f->objs != NULL) {

@@ -49,7 +49,7 @@ static enum ss_rc take_lock(struct seg_file *f, const char *path, int flags, str
     return SS_OK;
 }
 
-static enum ss_rc lock_dir(struct seg_file *f, struct err *e)
+enum ss_rc seg_file_lock_dir(struct seg_file *f, struct err *e)
 {
     char path[SEG_FILE_PATH], pid[32];
     enum ss_rc rc;
@@ -219,7 +219,7 @@ enum ss_rc seg_file_acquire(struct seg_store *s, uint64_t store, struct ss_super
     int fd = -1;
 
     if (rc == SS_OK)
-        rc = lock_dir(f, e);
+        rc = seg_file_lock_dir(f, e);
     if (rc == SS_OK)
         rc = make_dirs(f, store, e);
     if (rc != SS_OK)
@@ -246,6 +246,22 @@ out:
     else if (fd >= 0)
         (void)close(fd);
     return rc;
+}
+
+void seg_file_disown(struct seg_file *f, uint64_t store)
+{
+    struct seg_owned *o, **p;
+
+    mutex_lock(&f->mu);
+    for (p = &f->owned; *p != NULL && (*p)->store != store;)
+        p = &(*p)->next;
+    o = *p;
+    if (o != NULL)
+        *p = o->next;
+    mutex_unlock(&f->mu);
+    if (o != NULL)
+        (void)close(o->fd);
+    mem_free(o);
 }
 
 static struct seg_owned *find_owned(struct seg_file *f, uint64_t store, uint64_t epoch)

@@ -1,12 +1,14 @@
 /* wal/seg_file_priv.h: the insides of the file: segment store, shared by seg_file.c (segments),
- * seg_file_obj.c (objects) and seg_file_own.c (LOCK, STORE). Only for src/wal. */
+ * seg_file_obj.c (objects), seg_file_own.c (LOCK, STORE) and seg_file_dirs.c. Only for src/wal. */
 #ifndef WAL_SEG_FILE_PRIV_H
 #define WAL_SEG_FILE_PRIV_H
+#include "base/limits.h"
 #include "wal/seg_fds.h"
 #include "wal/seg_file.h"
 #include "wal/store_slot.h"
 
-enum { SEG_FILE_WRITERS = 8, SEG_FILE_PATH = 4096 };
+/* A store has its tail, the next segment and one being sealed open; one more while it rolls. */
+enum { SEG_FILE_WRITERS = 4 * (LIMIT_OWN_STORES + 1), SEG_FILE_PATH = 4096 };
 
 /* A segment that this process may append to. */
 struct seg_writer {
@@ -65,6 +67,16 @@ enum ss_rc seg_file_acquire(struct seg_store *s, uint64_t store, struct ss_super
                             struct err *e);
 enum ss_rc seg_file_checkpoint(struct seg_store *s, uint64_t store, uint64_t epoch,
                                uint64_t hint_seg, bool clean, struct err *e);
+enum ss_rc seg_file_lock_dir(struct seg_file *f, struct err *e); /* LOCK; fine when it is ours */
+void seg_file_disown(struct seg_file *f, uint64_t store);
+
+/* seg_file_dirs.c: the calls of these names */
+enum ss_rc seg_file_reclaim_begin(struct seg_store *s, int *token, struct err *e);
+void seg_file_reclaim_end(struct seg_store *s, int token);
+enum ss_rc seg_file_stores(struct seg_store *s, uint64_t **out, size_t *n, struct err *e);
+void seg_file_release(struct seg_store *s, uint64_t store);
+enum ss_rc seg_file_destroy(struct seg_store *s, uint64_t store, uint64_t epoch, struct err *e);
+
 enum ss_rc seg_file_list(struct seg_store *s, uint64_t store, struct seg_info **out, size_t *n,
                          struct err *e);
 
@@ -81,4 +93,6 @@ enum ss_rc seg_file_obj_list(struct seg_store *s, uint64_t store, struct obj_inf
                              struct err *e);
 enum ss_rc seg_file_obj_del(struct seg_store *s, const struct obj_name *o, struct err *e);
 void seg_file_obj_close_all(struct seg_file *f);
+void seg_file_obj_close_store(struct seg_file *f,
+                              uint64_t store); /* nobody writes to it any more */
 #endif

@@ -38,29 +38,33 @@ enum ss_rc seg_mem_answer(struct err *e, enum ss_rc rc, const char *what)
     return rc;
 }
 
-enum ss_rc seg_mem_check_epoch(const struct seg_mem *m, uint64_t epoch, struct err *e)
+enum ss_rc seg_mem_check_epoch(const struct seg_mem *m, uint64_t store, uint64_t epoch,
+                               struct err *e)
 {
-    return epoch == m->super.epoch ? SS_OK
-                                   : seg_mem_answer(e, SS_FENCED, "another owner took over");
+    return store < MEM_STORES && epoch == m->owners[store].super.epoch
+               ? SS_OK
+               : seg_mem_answer(e, SS_FENCED, "another owner took over");
 }
 
 static enum ss_rc mem_acquire(struct seg_store *ss, uint64_t store, struct ss_super *out,
                               struct err *e)
 {
     struct seg_mem *m = mem_of(ss);
+    struct mem_owner *o;
 
-    (void)store;
-    (void)e;
+    if (store >= MEM_STORES)
+        return seg_mem_answer(e, SS_IO, "only the first few stores");
+    o = &m->owners[store];
     mutex_lock(&m->mu);
-    if (!m->known)
-        for (size_t i = 0; i < sizeof m->super.uuid; i++)
-            m->super.uuid[i] = (unsigned char)seg_mem_random(&m->rng);
-    m->super.epoch++;
-    *out = m->super;
-    out->created = !m->known;
-    out->clean = m->super.clean || !m->known;
-    m->known = true;
-    m->super.clean = false;
+    if (!o->known)
+        for (size_t i = 0; i < sizeof o->super.uuid; i++)
+            o->super.uuid[i] = (unsigned char)seg_mem_random(&m->rng);
+    o->super.epoch++;
+    *out = o->super;
+    out->created = !o->known;
+    out->clean = o->super.clean || !o->known;
+    o->known = true;
+    o->super.clean = false;
     mutex_unlock(&m->mu);
     return SS_OK;
 }
@@ -71,12 +75,11 @@ static enum ss_rc mem_checkpoint(struct seg_store *ss, uint64_t store, uint64_t 
     struct seg_mem *m = mem_of(ss);
     enum ss_rc rc;
 
-    (void)store;
     mutex_lock(&m->mu);
-    rc = seg_mem_check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, store, epoch, e);
     if (rc == SS_OK) {
-        m->super.replay_hint_seg = hint_seg;
-        m->super.clean = clean;
+        m->owners[store].super.replay_hint_seg = hint_seg;
+        m->owners[store].super.clean = clean;
     }
     mutex_unlock(&m->mu);
     return rc;
@@ -90,7 +93,7 @@ static enum ss_rc mem_create(struct seg_store *ss, uint64_t store, uint64_t epoc
     enum ss_rc rc;
 
     mutex_lock(&m->mu);
-    rc = seg_mem_check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, store, epoch, e);
     if (rc == SS_OK && find(m, store, seg) != NULL)
         rc = seg_mem_answer(e, SS_EXISTS, "the segment exists");
     if (rc == SS_OK) {
@@ -149,7 +152,7 @@ static enum ss_rc mem_append(struct seg_store *ss, uint64_t store, uint64_t epoc
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = seg_mem_check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, store, epoch, e);
     if (rc == SS_OK && s == NULL)
         rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     else if (rc == SS_OK && (s->sealed || s->len != expect_off))
@@ -169,7 +172,7 @@ static enum ss_rc mem_resolve(struct seg_store *ss, uint64_t store, uint64_t epo
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = seg_mem_check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, store, epoch, e);
     if (rc == SS_OK && s == NULL)
         rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     if (rc == SS_OK)
@@ -188,7 +191,7 @@ static enum ss_rc shorten(struct seg_store *ss, uint64_t epoch, struct seg_info 
 
     mutex_lock(&m->mu);
     s = find(m, store, to.seg);
-    rc = seg_mem_check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, store, epoch, e);
     if (rc == SS_OK && s == NULL)
         rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     if (rc == SS_OK) {
@@ -214,7 +217,7 @@ static enum ss_rc mem_rewrite(struct seg_store *ss, uint64_t store, uint64_t epo
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = seg_mem_check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, store, epoch, e);
     if (rc == SS_OK && (s == NULL || s->len < len))
         rc = seg_mem_answer(e, SS_CORRUPT, "the segment is shorter");
     mutex_unlock(&m->mu);
@@ -282,7 +285,7 @@ static enum ss_rc mem_del(struct seg_store *ss, uint64_t store, uint64_t epoch, 
 
     mutex_lock(&m->mu);
     s = find(m, store, seg);
-    rc = seg_mem_check_epoch(m, epoch, e);
+    rc = seg_mem_check_epoch(m, store, epoch, e);
     if (rc == SS_OK && s == NULL)
         rc = seg_mem_answer(e, SS_NOENT, "no such segment");
     if (rc == SS_OK) {
@@ -326,6 +329,11 @@ static const struct seg_store_ops MEM_OPS = {
     .read = mem_read,
     .list = mem_list,
     .del = mem_del,
+    .reclaim_begin = seg_mem_reclaim_begin,
+    .reclaim_end = seg_mem_reclaim_end,
+    .stores = seg_mem_stores,
+    .release = seg_mem_release,
+    .destroy = seg_mem_destroy,
     .obj_create = seg_mem_obj_create,
     .obj_append = seg_mem_obj_append,
     .obj_finish = seg_mem_obj_finish,
@@ -390,8 +398,7 @@ struct seg_store *seg_mem_crash(const struct seg_store *s, uint32_t torn)
 
     mutex_lock(&old->mu);
     m->rng = old->rng ^ ((uint64_t)torn * 0x9e3779b97f4a7c15ULL);
-    m->super = old->super;
-    m->known = old->known;
+    memcpy(m->owners, old->owners, sizeof m->owners);
     m->nsegs = old->nsegs;
     m->segs = mem_array(old->nsegs + 1, sizeof m->segs[0]);
     for (size_t i = 0; i < old->nsegs; i++) {
@@ -429,6 +436,7 @@ void seg_mem_fence(struct seg_store *s)
     struct seg_mem *m = mem_of(s);
 
     mutex_lock(&m->mu);
-    m->super.epoch++;
+    for (size_t i = 0; i < MEM_STORES; i++)
+        m->owners[i].super.epoch++;
     mutex_unlock(&m->mu);
 }

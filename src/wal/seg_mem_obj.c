@@ -18,7 +18,7 @@ enum ss_rc seg_mem_obj_create(struct seg_store *ss, const struct obj_name *o, st
     enum ss_rc rc;
 
     mutex_lock(&m->mu);
-    rc = seg_mem_check_epoch(m, o->epoch, e);
+    rc = seg_mem_check_epoch(m, o->store, o->epoch, e);
     if (rc == SS_OK && find_obj(m, o) != NULL)
         rc = seg_mem_answer(e, SS_EXISTS, "the object exists");
     if (rc == SS_OK) {
@@ -53,7 +53,7 @@ enum ss_rc seg_mem_obj_append(struct seg_store *ss, const struct obj_name *o, ui
 
     mutex_lock(&m->mu);
     x = find_obj(m, o);
-    rc = seg_mem_check_epoch(m, o->epoch, e);
+    rc = seg_mem_check_epoch(m, o->store, o->epoch, e);
     if (rc == SS_OK && (x == NULL || x->finished || x->len != off))
         rc = seg_mem_answer(e, SS_IO, "no such object to write, or the offset is not its end");
     if (rc == SS_OK)
@@ -70,7 +70,7 @@ enum ss_rc seg_mem_obj_finish(struct seg_store *ss, const struct obj_name *o, st
 
     mutex_lock(&m->mu);
     x = find_obj(m, o);
-    rc = seg_mem_check_epoch(m, o->epoch, e);
+    rc = seg_mem_check_epoch(m, o->store, o->epoch, e);
     if (rc == SS_OK && (x == NULL || x->finished))
         rc = seg_mem_answer(e, SS_IO, "no such object to finish");
     if (rc == SS_OK)
@@ -144,7 +144,7 @@ enum ss_rc seg_mem_obj_del(struct seg_store *ss, const struct obj_name *o, struc
 
     mutex_lock(&m->mu);
     x = find_obj(m, o);
-    rc = seg_mem_check_epoch(m, o->epoch, e);
+    rc = seg_mem_check_epoch(m, o->store, o->epoch, e);
     if (rc == SS_OK && x == NULL)
         rc = seg_mem_answer(e, SS_NOENT, "no such object");
     if (rc == SS_OK) {

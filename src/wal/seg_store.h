@@ -108,6 +108,17 @@ struct seg_store_ops {
                            struct err *e); /* in no order; caller mem_free()s */
     /* Finished or not. After a crash it may be there again. */
     enum ss_rc (*obj_del)(struct seg_store *s, const struct obj_name *o, struct err *e);
+    /* Around everything that deletes what a copy of the store may need: SS_EXISTS while somebody
+     * copies the files (wal/backup.h): delete nothing, ask again later. *token goes to end. */
+    enum ss_rc (*reclaim_begin)(struct seg_store *s, int *token, struct err *e);
+    void (*reclaim_end)(struct seg_store *s, int token);
+    /* Numbers of the stores that there are, ascending; caller mem_free()s. When one of them is
+     * acquired it also finishes a destroy that a crash cut short. */
+    enum ss_rc (*stores)(struct seg_store *s, uint64_t **out, size_t *n, struct err *e);
+    /* What acquire and later calls opened of one store is closed; others go on. */
+    void (*release)(struct seg_store *s, uint64_t store);
+    /* Removes an acquired store with everything in it, at once or (after a crash) not at all. */
+    enum ss_rc (*destroy)(struct seg_store *s, uint64_t store, uint64_t epoch, struct err *e);
     /* How much may still be written; what is kept in reserve is not counted. */
     uint64_t (*free_bytes)(struct seg_store *s);
     /* The same for those who make room: they may use the reserve but for a quarter of it, which

@@ -19,9 +19,10 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "couch/store_priv.h"
+#include "couch/stores.h"
 #include "dump.h"
 
-enum { SHARED_BYTES = 4 << 20, WHY_BYTES = 2048, HANG_S = 60, SEGMENT_BYTES = 1 << 20 };
+enum { SHARED_BYTES = 4 << 20, WHY_BYTES = 2048, HANG_S = 60, SEGMENT_BYTES = 1 << 20, STORES = 8 };
 
 /* ---- instead of libc's, in this program ---- */
 
@@ -82,12 +83,12 @@ static void report(void *arg, const char *text)
     wrong("check", &e);
 }
 
-static bool look(struct store *s, struct buf *b)
+static bool look(struct stores *s, struct buf *b)
 {
     struct err e = {0};
 
     buf_init(b, SHARED_BYTES);
-    if (dump_store(s, b, &e) == ST_OK)
+    if (dump_stores(s, b, &e) == ST_OK)
         return true;
     wrong("reading what is there", &e);
     return false;
@@ -97,11 +98,11 @@ static bool look(struct store *s, struct buf *b)
 static void first_life(const char *dir)
 {
     struct store_options opt = {.dir = dir, .segment_bytes = SEGMENT_BYTES};
-    struct store *s = NULL;
+    struct stores *s = NULL;
     struct err e = {0};
     struct buf b;
 
-    if (store_open(&opt, &s, &e) != ST_OK) {
+    if (stores_open(&opt, &s, &e) != ST_OK) {
         wrong("recovery", &e);
         return;
     }
@@ -142,7 +143,7 @@ static void collect_blobs(struct store *s)
     mem_free(v);
 }
 
-static void write_something(struct store *s)
+static void write_something(struct stores *s)
 {
     struct commit_op create = {.kind = COMMIT_DB_CREATE, .docid = SLICE_LIT("after_the_crash")};
     struct rev rev = {1, true, SLICE_LIT("0123456789abcdef")};
@@ -155,15 +156,15 @@ static void write_something(struct store *s)
     struct err e = {0};
     struct buf b;
 
-    if (commit_wait(s, &create, 1, &e) != ST_OK || create.st != ST_OK) {
+    if (commit_wait(stores_main(s), &create, 1, &e) != ST_OK || create.st != ST_OK) {
         wrong("creating a database", create.st != ST_OK ? &create.err : &e);
         return;
     }
     put.db = create.created;
-    if (commit_wait(s, &put, 1, &e) != ST_OK || put.st != ST_OK)
+    if (commit_wait(stores_main(s), &put, 1, &e) != ST_OK || put.st != ST_OK)
         wrong("a new write", put.st != ST_OK ? &put.err : &e);
     db_release(create.created);
-    collect_blobs(s);
+    collect_blobs(stores_main(s));
     (void)err_set(&e, ST_CORRUPT, "the new document is not there");
     if (look(s, &b) && b.n != 0 &&
         memmem(b.p, b.n, SLICE_LIT("d/after_the_crash/new/").p, 22) == NULL)
@@ -175,14 +176,18 @@ static void write_something(struct store *s)
 static void life_without_index(const char *dir, struct slice before)
 {
     struct store_options opt = {.dir = dir, .segment_bytes = SEGMENT_BYTES};
-    struct store *s = NULL;
+    struct stores *s = NULL;
     struct err e = {0};
     uint64_t bad = 0;
     char path[4096];
     struct buf b;
 
-    (void)snprintf(path, sizeof path, "%s/0/idx", dir);
-    if (fs_remove_tree(path, &e) != ST_OK || store_open(&opt, &s, &e) != ST_OK) {
+    for (unsigned n = 0; n < STORES; n++) {
+        (void)snprintf(path, sizeof path, "%s/%u/idx", dir, n);
+        if (fs_remove_tree(path, &e) != ST_OK)
+            wrong("removing the index", &e);
+    }
+    if (stores_open(&opt, &s, &e) != ST_OK) {
         wrong("rebuild", &e);
         return;
     }
@@ -190,7 +195,7 @@ static void life_without_index(const char *dir, struct slice before)
     if (look(s, &b) && !slice_eq(buf_slice(&b), before))
         wrong("rebuild", &e);
     buf_free(&b);
-    store_close(s);
+    stores_close(s);
     if (store_check(dir, report, NULL, &bad, &e) != ST_OK)
         wrong("check of what was rebuilt", &e);
 }
@@ -198,12 +203,12 @@ static void life_without_index(const char *dir, struct slice before)
 static void second_life(const char *dir)
 {
     struct store_options opt = {.dir = dir, .segment_bytes = SEGMENT_BYTES};
-    struct store *s = NULL;
+    struct stores *s = NULL;
     struct err e = {0};
     uint64_t bad = 0;
     struct buf b;
 
-    if (store_open(&opt, &s, &e) != ST_OK) {
+    if (stores_open(&opt, &s, &e) != ST_OK) {
         wrong("second recovery", &e);
         return;
     }
@@ -214,7 +219,7 @@ static void second_life(const char *dir)
     write_something(s);
     if (!look(s, &b))
         return;
-    store_close(s);
+    stores_close(s);
     if (store_check(dir, report, NULL, &bad, &e) != ST_OK)
         wrong("check", &e);
     life_without_index(dir, buf_slice(&b));

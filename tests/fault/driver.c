@@ -149,6 +149,11 @@ static void mark_answer(unsigned n, const struct commit_op *op)
 
 /* ---- running ---- */
 
+static struct store *store_of(const struct drive *d, const struct commit_op *op)
+{
+    return op->db != NULL ? db_store(op->db) : d->s;
+}
+
 static void forget(struct drive *d, unsigned first, size_t n, const struct err *e)
 {
     struct commit_op op = {.st = ST_UNAVAILABLE, .err = *e};
@@ -167,7 +172,7 @@ void drive_run(struct drive *d, struct commit_op *ops, size_t n)
     d->requests += (unsigned)n;
     for (size_t i = 0; i < n; i++)
         mark_request(first + (unsigned)i, &ops[i]);
-    if (commit_wait(d->s, ops, n, &d->e) != ST_OK) {
+    if (commit_wait(store_of(d, ops), ops, n, &d->e) != ST_OK) {
         forget(d, first, n, &d->e);
         return;
     }
@@ -211,7 +216,7 @@ void drive_run_atomic(struct drive *d, struct commit_op *ops, size_t n)
     mark_atomic(request, ops, n);
     mutex_init(&t.mu, RANK_LEAF);
     cond_init(&t.cond);
-    if (commit_submit(d->s, &t.b, &d->e) == ST_OK) {
+    if (commit_submit(store_of(d, ops), &t.b, &d->e) == ST_OK) {
         mutex_lock(&t.mu);
         while (!t.done)
             cond_wait(&t.cond, &t.mu);
@@ -261,7 +266,7 @@ void drive_run_apart(struct drive *d, struct commit_op *ops, size_t n)
         all[i] = (struct apart){
             .b = {.ops = &ops[i], .n = 1, .done = apart_done}, .n = d->requests++, .w = &w};
         mark_request(all[i].n, &ops[i]);
-        if (commit_submit(d->s, &all[i].b, &d->e) != ST_OK) {
+        if (commit_submit(store_of(d, ops), &all[i].b, &d->e) != ST_OK) {
             forget(d, all[i].n, 1, &d->e);
             mutex_lock(&w.mu);
             w.left--;
@@ -282,7 +287,7 @@ void drive_dump(struct drive *d)
 
     buf_init(&b, MARK_BYTES);
     buf_str(&b, "D\n");
-    if (dump_store(d->s, &b, &d->e) == ST_OK)
+    if (dump_stores(d->all, &b, &d->e) == ST_OK)
         mark(&b);
     else
         fprintf(stderr, "dump: %s\n", d->e.reason);
@@ -293,10 +298,11 @@ void drive_open(struct drive *d)
 {
     struct store_options opt = {.dir = d->dir, .segment_bytes = d->segment_bytes};
 
-    if (store_open(&opt, &d->s, &d->e) != ST_OK) {
+    if (stores_open(&opt, &d->all, &d->e) != ST_OK) {
         fprintf(stderr, "refused: %s\n", d->e.reason);
         exit(EXIT_REFUSED); /* NOLINT(concurrency-mt-unsafe): no thread of ours is left */
     }
+    d->s = stores_main(d->all);
     drive_dump(d);
 }
 
@@ -305,11 +311,17 @@ static void release(void *db)
     db_release(db);
 }
 
-void drive_close(struct drive *d)
+void drive_forget(struct drive *d)
 {
     arena_free(d->a); /* the databases' references go with it */
-    store_close(d->s);
     d->a = arena_new();
+}
+
+void drive_close(struct drive *d)
+{
+    drive_forget(d);
+    stores_close(d->all);
+    d->all = NULL;
     d->s = NULL;
 }
 
@@ -321,9 +333,28 @@ struct db *drive_db(struct drive *d, const char *name)
         .kind = COMMIT_DB_CREATE, .docid = slice_str(name), .security = SLICE_LIT(FAULT_SECURITY)};
     struct db *db = NULL;
 
-    if (db_open(d->s, slice_str(name), &db, &d->e) != ST_OK) {
+    if (stores_db(d->all, slice_str(name), &db, &d->e) != ST_OK) {
         drive_run(d, &op, 1);
         db = op.created;
+    }
+    if (db != NULL)
+        arena_defer(d->a, release, db);
+    return db;
+}
+
+struct db *drive_own_db(struct drive *d, const char *name)
+{
+    struct commit_op op = {
+        .kind = COMMIT_DB_CREATE, .docid = slice_str(name), .security = SLICE_LIT(FAULT_SECURITY)};
+    struct db *db = NULL;
+    unsigned n;
+
+    if (stores_db(d->all, op.docid, &db, &d->e) != ST_OK) {
+        n = d->requests++;
+        mark_request(n, &op);
+        op.st = stores_create_own(d->all, &op, &op.err);
+        db = op.created;
+        mark_answer(n, &op);
     }
     if (db != NULL)
         arena_defer(d->a, release, db);
@@ -334,7 +365,7 @@ void drive_drop(struct drive *d, const char *name)
 {
     struct commit_op op = {.kind = COMMIT_DB_DROP};
 
-    if (db_open(d->s, slice_str(name), &op.db, &d->e) != ST_OK)
+    if (stores_db(d->all, slice_str(name), &op.db, &d->e) != ST_OK)
         return;
     drive_run(d, &op, 1);
     db_release(op.db);

@@ -8,13 +8,14 @@
  */
 #ifndef FAULT_DRIVER_H
 #define FAULT_DRIVER_H
-#include "couch/db.h"
+#include "couch/stores.h"
 
 struct drive {
     char *dir;
     uint32_t segment_bytes;
     unsigned phase;
-    struct store *s;
+    struct stores *all;
+    struct store *s; /* store 0 */
     struct arena *a;
     unsigned requests; /* how many were marked */
     struct err e;
@@ -25,9 +26,11 @@ enum { EXIT_REFUSED = 3 }; /* the store did not open */
 
 void drive_open(struct drive *d); /* and marks what is there; exits EXIT_REFUSED */
 void drive_close(struct drive *d);
+void drive_forget(struct drive *d); /* the references to databases */
 void drive_dump(struct drive *d);
 /* Opens or creates; NULL when that was refused. The reference is the arena's. */
 struct db *drive_db(struct drive *d, const char *name);
+struct db *drive_own_db(struct drive *d, const char *name); /* with a store of its own */
 void drive_drop(struct drive *d, const char *name);
 void drive_props(struct drive *d, struct db *db, uint32_t revs_limit, const char *security);
 
@@ -67,5 +70,7 @@ void script_blobs_lives(struct drive *d);
         "blobs_lives", script_blobs_lives, 0                                                       \
     }
 
+void script_own_store(struct drive *d); /* scripts_own.c */
+void script_own_again(struct drive *d);
 void script_run(struct drive *d, const char *name); /* exits 2 for an unknown one */
 #endif

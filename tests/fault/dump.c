@@ -163,13 +163,13 @@ static enum status dump_purges(struct db *db, struct buf *out, struct err *e)
     return st;
 }
 
-static enum status dump_db(struct store *s, struct slice name, struct arena *a, struct buf *out,
+static enum status dump_db(struct stores *all, struct slice name, struct arena *a, struct buf *out,
                            struct err *e)
 {
     struct db *db = NULL;
     enum status st;
 
-    TRY(db_open(s, name, &db, e));
+    TRY(stores_db(all, name, &db, e));
     buf_str(out, "b/");
     buf_add(out, name);
     buf_char(out, '\t');
@@ -184,15 +184,15 @@ static enum status dump_db(struct store *s, struct slice name, struct arena *a, 
     return st;
 }
 
-enum status dump_store(struct store *s, struct buf *out, struct err *e)
+enum status dump_stores(struct stores *all, struct buf *out, struct err *e)
 {
     struct arena *a = arena_new();
     struct slice *names;
     size_t n = 0;
-    enum status st = db_list(s, a, &names, &n, e);
+    enum status st = stores_list(all, a, &names, &n, e);
 
     for (size_t i = 0; i < n && st == ST_OK; i++)
-        st = dump_db(s, names[i], a, out, e);
+        st = dump_db(all, names[i], a, out, e);
     arena_free(a);
     if (st == ST_OK && !buf_ok(out))
         st = err_set(e, ST_TOO_LARGE, "the dump is too long");

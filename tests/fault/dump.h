@@ -9,7 +9,7 @@
  */
 #ifndef FAULT_DUMP_H
 #define FAULT_DUMP_H
-#include "couch/db.h"
+#include "couch/stores.h"
 
 void dump_leaf_key(struct buf *out, struct slice db, struct slice id, const struct rev *rev);
 /* Attachments by name, size and md5. */
@@ -21,5 +21,5 @@ void dump_purge_value(struct buf *out, struct slice id, const struct rev *revs, 
 void dump_db_value(struct buf *out, uint64_t revs_limit, struct slice security);
 /* All lines, each ended by a newline. Every body and attachment is read; attachments are checked
  * against their MD5. */
-enum status dump_store(struct store *s, struct buf *out, struct err *e) MUST_CHECK;
+enum status dump_stores(struct stores *all, struct buf *out, struct err *e) MUST_CHECK;
 #endif

@@ -25,6 +25,13 @@ const struct plan PLANS[] = {
     {.name = "nothing", .script = "nothing", .fail = {"", ""}},
     {.name = "mixed", .script = "mixed", .fail = {"", "", ""}},
     {.name = "mixed_roll", .script = "mixed_roll", .fail = {"", ""}},
+    /* databases with stores of their own */
+    {.name = "own_store", .script = "own_store", .fail = {""}, .weight = 2},
+    {.name = "own_again", .script = "own_again", .fail = {"", ""}, .weight = 2},
+    {.name = "killed_in_own_create", .script = "own_store", .fail = {"fsync:14:kill", ""}},
+    {.name = "killed_in_own_start", .script = "own_again", .fail = {"", "fsync:9:kill", ""}},
+    {.name = "killed_in_own_removal", .script = "own_again", .fail = {"rename:4:kill", ""}},
+    {.name = "full_in_own_create", .script = "own_store", .fail = {"pwrite:3:ENOSPC", ""}},
     {.name = "index_lost", .script = "index_lost", .fail = {"", ""}},
     {.name = "drop_large", .script = "drop_large", .fail = {""}},
     /* killed and started again */

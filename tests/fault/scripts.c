@@ -550,6 +550,8 @@ static const struct {
     {"attachments", attachments, 0},
     {"locals", locals, 0},
     {"lifecycle", lifecycle, 0},
+    {"own_store", script_own_store, 0},
+    {"own_again", script_own_again, 0},
     {"props", props, 0},
     {"roll", roll, 8 << 10},
     {"barrier", barrier, 0},

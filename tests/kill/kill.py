@@ -86,7 +86,7 @@ class Run:
         self.server.remember()
         self.book = oracle.Book(WRITERS)
         self.start(None)
-        create(self.wire)
+        create(self.wire, self.rng.random() < 0.5)
         self.book.update_seq = 0
         self.purges = self.wire.ask("GET", "/k/_purged_infos_limit").status == 200
         self.server.stop()

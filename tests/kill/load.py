@@ -237,7 +237,8 @@ class Chores(Thread):
         if temp.birth is None:
             temp.next_birth += 1
             temp.pending = "create"
-            if self.done(self.wire.ask("PUT", "/" + name)):
+            where = self.rng.choice(("", "?placement=own"))
+            if self.done(self.wire.ask("PUT", "/" + name + where)):
                 temp.birth, temp.docs, temp.pending = temp.next_birth, set(), None
         elif temp.docs and self.rng.random() < 0.5:
             temp.pending = "drop"
@@ -253,9 +254,10 @@ class Chores(Thread):
                 temp.pending = None
 
 
-def create(wire):
-    """The database and its index."""
+def create(wire, own):
+    """The database and its index; own: in a store of its own."""
     index = {"type": "vector", "ddoc": "s", "name": "v", "index": INDEX}
-    for answer in (wire.ask("PUT", DB), wire.ask("POST", DB + "/_index", index)):
+    where = "?placement=own" if own else ""
+    for answer in (wire.ask("PUT", DB + where), wire.ask("POST", DB + "/_index", index)):
         if answer.status not in (200, 201):
             raise Wrong("create: %r" % answer)

@@ -160,8 +160,9 @@ class Server:
 
     def lose_index(self, names):
         """The folders that may be deleted are."""
-        for name in names:
-            shutil.rmtree(os.path.join(self.path("data"), "0", name), ignore_errors=True)
+        for store in os.listdir(self.path("data")):
+            for name in names:
+                shutil.rmtree(os.path.join(self.path("data"), store, name), ignore_errors=True)
 
     def damage_index(self):
         path = os.path.join(self.path("data"), "0", "idx", "CURRENT")

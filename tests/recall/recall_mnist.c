@@ -17,11 +17,13 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "couch/doc_write.h"
+#include "couch/stores.h"
 #include "vector/vector.h"
 
 enum { DIMS = 784, BASE = 20000, QUERIES = 1000, TRUTH = 100, K = 10, BATCH = 500 };
 
 struct bench {
+    struct stores *all;
     struct store *s;
     struct vectors *v;
     struct db *db;
@@ -101,15 +103,16 @@ static void start(struct bench *b)
     struct vectors_options vo = {0};
     struct err e;
 
-    MUST(store_open(&so, &b->s, &e));
-    MUST(vectors_open(b->s, &vo, &b->v, &e));
+    MUST(stores_open(&so, &b->all, &e));
+    b->s = stores_main(b->all);
+    MUST(vectors_open(b->all, &vo, &b->v, &e));
 }
 
 static void stop(struct bench *b)
 {
     vectors_close(b->v);
     db_release(b->db);
-    store_close(b->s);
+    stores_close(b->all);
 }
 
 static void create(struct bench *b, const char *metric)

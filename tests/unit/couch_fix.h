@@ -13,12 +13,14 @@
 #include "couch/db.h"
 #include "couch/keys.h"
 #include "couch/local.h"
+#include "couch/stores.h"
 #include "wal/seg_mem.h"
 
 struct fix {
     char dir[64];
     struct seg_store *segs; /* NULL: files */
-    struct store *s;
+    struct stores *all;
+    struct store *s; /* store 0 of all */
     struct arena *a;
     struct err e;
 };
@@ -36,12 +38,18 @@ static inline void fix_open(struct fix *x)
 {
     struct store_options o = {.dir = x->dir, .segs = x->segs};
 
-    assert_ok(x, store_open(&o, &x->s, &x->e));
+    assert_ok(x, stores_open(&o, &x->all, &x->e));
+    x->s = stores_main(x->all);
 }
 
+/* Also what a test opened itself with store_open. */
 static inline void fix_close(struct fix *x)
 {
-    store_close(x->s);
+    if (x->all != NULL)
+        stores_close(x->all);
+    else
+        store_close(x->s);
+    x->all = NULL;
     x->s = NULL;
 }
 
@@ -74,7 +82,7 @@ static inline int fix_end(void **state)
 {
     struct fix *x = *state;
 
-    store_close(x->s);
+    fix_close(x);
     if (x->segs != NULL)
         x->segs->ops->close(x->segs);
     arena_free(x->a);

@@ -158,11 +158,11 @@ static void assert_rebuilds(struct fix *x)
     struct slice before, accounts, after;
 
     wait_dropped(x);
-    store_close(x->s);
+    fix_close(x);
     small_open(x);
     before = dump_rows(x);
     accounts = dump_accounts(x);
-    store_close(x->s);
+    fix_close(x);
     drop_index(x);
     small_open(x);
     wait_dropped(x);
@@ -170,7 +170,7 @@ static void assert_rebuilds(struct fix *x)
     if (!slice_eq(before, after))
         print_error("%zu bytes of rows before, %zu after\n", before.n, after.n);
     assert_true(slice_eq(before, after));
-    store_close(x->s); /* writes what the drop changed */
+    fix_close(x); /* writes what the drop changed */
     small_open(x);
     assert_true(slice_eq(accounts, dump_accounts(x)));
 }
@@ -276,7 +276,7 @@ static void compaction_keeps_what_is_live_and_the_rest_goes(void **state)
     read_fat(x, db, "d17", 6, 300, false);
     db_release(db);
     assert_check_clean(x);
-    store_close(x->s);
+    fix_close(x);
     small_open(x);
     assert_rebuilds(x);
     /* once more, now that most is moved already, and the oldest segments go */
@@ -355,7 +355,7 @@ static void a_missing_segment_that_was_not_compacted_is_damage(void **state)
     n = log_segments(store_log(x->s), &v);
     assert_true(n > 4);
     assert_ok(x, compact_segment(x->s, v[1].seg, &x->e));
-    store_close(x->s);
+    fix_close(x);
     x->s = NULL;
     snprintf(path, sizeof(path), "%s/0/log/%016llx.seg", x->dir, (unsigned long long)v[2].seg);
     mem_free(v);
@@ -375,7 +375,7 @@ static void kills_lose_nothing(void **state)
     uint32_t acked = 60;
 
     db_release(fill(x));
-    store_close(x->s);
+    fix_close(x);
     for (int round = 0; round < 12; round++) {
         int pipes[2];
         uint32_t got = 0, gen;
@@ -423,7 +423,7 @@ static void kills_lose_nothing(void **state)
         db_release(db);
         if (round % 3 == 0)
             assert_rebuilds(x);
-        store_close(x->s);
+        fix_close(x);
     }
     small_open(x);
     assert_check_clean(x);
@@ -455,12 +455,12 @@ static int no_store(void **state)
 static void live_fill(struct fix *x)
 {
     db_release(fill(x));
-    store_close(x->s);
+    fix_close(x);
 }
 
 static void live_idle(struct fix *x)
 {
-    store_close(x->s);
+    fix_close(x);
 }
 
 static void live_hot(struct fix *x)
@@ -526,17 +526,17 @@ static void an_index_older_than_a_compaction_is_made_again(void **state)
     struct slice before;
 
     db_release(fill(x));
-    store_close(x->s);
+    fix_close(x);
     snprintf(from, sizeof(from), "%s/0/idx", x->dir);
     snprintf(to, sizeof(to), "%s/0/old", x->dir);
     assert_int_equal(rename(from, to), 0);
     small_open(x); /* rebuilt */
     live_hot(x);
     assert_true(compact_below(x, 2.0) >= 1);
-    store_close(x->s);
+    fix_close(x);
     small_open(x);
     before = dump_rows(x);
-    store_close(x->s);
+    fix_close(x);
     drop_index(x);
     assert_int_equal(rename(to, from), 0);
     small_open(x);

@@ -13,7 +13,7 @@ static enum status parse(const char *json)
 
     spec = (struct repl_spec){.arena = fix->a};
     assert_ok(fix, json_parse(fix->a, slice_str(json), &v, &fix->e));
-    return repl_spec_parse(v, fix->s, &spec, &fix->e);
+    return repl_spec_parse(v, store_uuid(fix->s), &spec, &fix->e);
 }
 
 static void id_of(const char *json, char out[33])

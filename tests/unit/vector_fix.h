@@ -29,7 +29,7 @@ static inline void open_vectors(struct vec_fix *f)
 {
     struct vectors_options o = {0};
 
-    assert_ok(f->x, vectors_open(f->x->s, &o, &f->v, &f->x->e));
+    assert_ok(f->x, vectors_open(f->x->all, &o, &f->v, &f->x->e));
 }
 
 static inline int setup(void **state)
