@@ -168,3 +168,20 @@ def test_room_comes_back_by_deleting_and_compacting(small_disk):
         code, text = server.check()
         assert code == 0, text
     os.unlink(server.log_path)
+
+
+def test_an_upload_that_does_not_fit(small_disk):
+    """It is refused in its middle, and what was written of it goes."""
+    data = os.path.join(small_disk, "data")
+    with Server(data=data) as server:
+        assert server.put("/full").status == 201
+        reply = server.put("/full/a/t", os.urandom(SIZE))
+        assert reply.status == 507 and reply.json()["error"] == "insufficient_storage", reply
+        deadline = time.monotonic() + 20
+        while os.listdir(os.path.join(data, "0", "blob")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert server.get("/full/a").status == 404
+        eventually_writes(server, {}, "b")
+        assert server.put("/full/a/t", b"x" * 100_000).status == 201
+        assert server.get("/full/a/t").body == b"x" * 100_000

@@ -181,8 +181,13 @@ def test_many_at_once(server, db):
     assert not failures
 
 
+def blobs(server):
+    return set(os.listdir(os.path.join(server.data, "0", "blob")))
+
+
 def test_clients_that_go(server, db):
     """In the head, in the body, before the answer: nothing is written, nothing stays."""
+    before = blobs(server)
     body = related({"_attachments": {"t": {"follows": True}}}, BLOCK)
     kind = "Content-Type: multipart/related; boundary=B0"
     for line, headers, data in (
@@ -195,7 +200,27 @@ def test_clients_that_go(server, db):
                 s.sendall(data[:sent])
                 time.sleep(0.05 if sent % 2 else 0)
     assert db.get("gone").status == 404
-    assert server.get("/_up").status == 200
+    deadline = time.monotonic() + 20
+    while not blobs(server) <= before:
+        assert time.monotonic() < deadline, blobs(server) - before
+        time.sleep(0.05)
+
+
+def test_clients_that_stall(server, db):
+    """A body must come at a certain rate; until then others are served."""
+    with connect(server) as s:
+        s.sendall(head(server, "PUT %s/slow/t HTTP/1.1" % db.path, "Content-Length: %d" % MIB))
+        s.sendall(BLOCK[:1000])
+        began = time.monotonic()
+        while time.monotonic() - began < 18:
+            assert db.put("quick%f/t" % time.monotonic(), b"x").status == 201
+            time.sleep(0.5)
+            s.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                assert s.recv(1) == b""
+                break
+        assert time.monotonic() - began < 17
+    assert db.get("slow").status == 404
 
 
 def test_stop_during_an_upload(server_of_its_own):
