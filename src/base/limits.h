@@ -27,6 +27,7 @@
 #define LIMIT_CONNECTIONS        4096
 #define LIMIT_CONN_MEMORY        (64u << 10)
 #define LIMIT_STREAM_CHUNK       (128u << 10) /* bytes a stream prepares ahead */
+#define LIMIT_BUFFERED_BYTES     (16u << 20)  /* buffer_response=true: larger answers stream */
 #define LIMIT_UUIDS              1000         /* 400 */
 #define LIMIT_KEYS               10000        /* 400: keys of _all_docs, _bulk_get, ... */
 #define LIMIT_BULK_DOCS          10000        /* 413 */

@@ -252,6 +252,8 @@ static enum status rows_start(struct request *rq, struct reply *rp, enum rows_ki
     if (rq->method == M_POST)
         TRY(rq_object(rq, &body));
     TRY(rows_new(rq, db, kind, body, &r));
+    if (kind != ROWS_LOCAL && reply_unchanged(rq, rp, db))
+        return ST_OK;
     rp->stream = &r->s;
     return ST_OK;
 }

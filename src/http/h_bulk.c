@@ -212,6 +212,7 @@ enum status h_bulk_docs(struct request *rq, struct reply *rp)
 {
     struct bulk *k = arena_zalloc(rq->arena, sizeof(*k));
     const struct json *body, *docs, *new_edits;
+    bool all = false;
     struct db *db;
 
     TRY(rq_db(rq, &db));
@@ -220,6 +221,9 @@ enum status h_bulk_docs(struct request *rq, struct reply *rp)
     docs = json_get(body, "docs");
     new_edits = json_get(body, "new_edits");
     k->new_edits = true;
+    if (json_bool(json_get(body, "all_or_nothing"), &all) && all)
+        return err_set(&rq->err, ST_NOT_IMPLEMENTED,
+                       "`all_or_nothing` is not implemented: see ?atomic=true");
     if (docs == NULL)
         return err_set(&rq->err, ST_BAD_REQUEST, "POST body must include `docs` parameter.");
     if (docs->type != JSON_ARRAY)

@@ -177,6 +177,8 @@ enum status h_changes(struct request *rq, struct reply *rp)
 
     TRY(rq_db(rq, &f->db));
     TRY(parse_changes(rq, f));
+    if (f->p.feed == FEED_NORMAL && reply_unchanged(rq, rp, f->db))
+        return ST_OK;
     f->reader = changes_new(f->db, &f->opts);
     f->ends_us = time_mono_us() + f->p.timeout_us;
     f->s = (struct stream){

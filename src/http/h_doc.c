@@ -186,12 +186,24 @@ void reply_written(struct request *rq, struct reply *rp, const struct commit_op 
     buf_char(&where, '/');
     percent_encode(&where, name);
     buf_char(&where, '/');
+    if (slice_starts(id, SLICE_LIT("_design/"))) {
+        buf_str(&where, "_design/");
+        id = slice_of(id.p + 8, id.n - 8);
+    }
     percent_encode(&where, id);
     if (op->kind == COMMIT_DOC) {
         reply_header(rp, "Location", buf_slice(&where));
         reply_etag(rp, rev);
     }
     buf_free(&where);
+}
+
+/* Nothing waits to be written: the client only learns less. */
+static bool is_batch(const struct request *rq)
+{
+    const struct slice *v = rq_param(rq, "batch");
+
+    return v != NULL && slice_eq(*v, SLICE_LIT("ok"));
 }
 
 static enum status write_outcome(struct request *rq, struct reply *rp, unsigned code)
@@ -203,6 +215,13 @@ static enum status write_outcome(struct request *rq, struct reply *rp, unsigned 
         return op->st;
     }
     reply_written(rq, rp, op);
+    if (code == 201 && is_batch(rq)) {
+        buf_clear(&rp->body);
+        buf_str(&rp->body, "{\"ok\":true,\"id\":");
+        json_write_str(&rp->body, doc_op_id(rq->arena, op));
+        buf_char(&rp->body, '}');
+        code = 202;
+    }
     reply_body(rp, code);
     return ST_OK;
 }
@@ -280,13 +299,4 @@ enum status h_doc_delete(struct request *rq, struct reply *rp)
 
     (void)rp;
     return edit(rq, &ed, doc_deleted);
-}
-
-/* Anything that is a function of a design document: stored and replicated, not run. Without this
- * row it would look like an attachment that is missing. */
-enum status h_ddoc_function(struct request *rq, struct reply *rp)
-{
-    (void)rp;
-    return err_set(&rq->err, ST_NOT_IMPLEMENTED,
-                   "functions of design documents need JavaScript, which is not there");
 }

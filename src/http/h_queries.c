@@ -223,13 +223,19 @@ enum status h_auto_purge(struct request *rq, struct reply *rp)
 /* PUT /{db}/_auto_purge */
 enum status h_auto_purge_set(struct request *rq, struct reply *rp)
 {
+    struct db *db;
+
     (void)rp;
+    TRY(rq_db(rq, &db));
     return err_set(&rq->err, ST_NOT_IMPLEMENTED, "tombstones are purged by _purge, not by age");
 }
 
 /* GET, DELETE /{db}/_time_seq */
 enum status h_time_seq(struct request *rq, struct reply *rp)
 {
+    struct db *db;
+
     (void)rp;
+    TRY(rq_db(rq, &db));
     return err_set(&rq->err, ST_NOT_IMPLEMENTED, "times of sequences are not recorded");
 }

@@ -17,7 +17,9 @@ enum status h_root(struct request *rq, struct reply *rp)
     json_put_cstr(a, o, "version", COUCHDB_COMPAT_VERSION);
     json_put_cstr(a, o, "git_sha", DIVAN_VERSION);
     json_put_cstr(a, o, "uuid", stores_uuid(rq->svc->stores));
-    json_add(a, features, json_str(a, SLICE_LIT("vector")));
+    for (const char *const *f = (const char *const[]){"partitioned", "scheduler", "vector", NULL};
+         *f != NULL; f++)
+        json_add(a, features, json_str(a, slice_str(*f)));
     json_put(a, o, "features", features);
     json_put_cstr(a, vendor, "name", "Divan");
     json_put_cstr(a, vendor, "version", DIVAN_VERSION);

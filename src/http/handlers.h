@@ -39,8 +39,6 @@ enum status doc_body_begin(struct request *rq, struct reply *rp); /* of PUT and 
 enum status h_doc_put(struct request *rq, struct reply *rp);
 enum status h_doc_post(struct request *rq, struct reply *rp);
 enum status h_doc_delete(struct request *rq, struct reply *rp);
-/* Views, shows, lists, updates, rewrites: 501. */
-enum status h_ddoc_function(struct request *rq, struct reply *rp);
 /* h_multipart.c: documents in parts. */
 struct doc_open;
 struct doc_edit;
@@ -110,6 +108,10 @@ struct changes_opts;
 /* changes_filter.c: what ?filter= asks for, into opts; in the request's memory. */
 enum status changes_filter_parse(struct request *rq, struct db *db,
                                  struct changes_opts *opts) MUST_CHECK;
+/* h_design.c: 501 where JavaScript would be needed. */
+enum status h_ddoc_function(struct request *rq, struct reply *rp);
+enum status h_view(struct request *rq, struct reply *rp);
+enum status h_ddoc_info(struct request *rq, struct reply *rp);
 /* h_partition.c */
 /* "p:" of a route with {p}, whose database must be partitioned; empty of other routes. */
 enum status rq_partition(struct request *rq, struct slice *prefix) MUST_CHECK;

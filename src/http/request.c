@@ -87,6 +87,27 @@ bool rq_none_match(const struct request *rq, struct slice tag)
     return false;
 }
 
+bool reply_unchanged(struct request *rq, struct reply *rp, struct db *db)
+{
+    struct db_counts k;
+    struct slice tag;
+    struct buf b;
+
+    if (rq->method != M_GET && rq->method != M_HEAD)
+        return false;
+    buf_init(&b, 128);
+    db_get_counts(db, &k);
+    seq_write(&b, db, k.update_seq);
+    buf_printf(&b, "-%llu", (unsigned long long)k.purge_seq);
+    tag = arena_dup(rq->arena, buf_slice(&b));
+    buf_free(&b);
+    reply_etag(rp, tag);
+    if (!rq_none_match(rq, tag))
+        return false;
+    rp->code = 304;
+    return true;
+}
+
 /* A0.8: JSON may come compressed. What it grows to is bounded like a plain body. */
 static enum status inflate_body(struct request *rq)
 {

@@ -101,6 +101,10 @@ struct slice rq_peer(const struct request *rq); /* the address it came from; pee
 /* Whether If-None-Match names this tag (without its quotes): a list, weak tags and "*" count. */
 bool rq_none_match(const struct request *rq, struct slice tag);
 
+/* A tag of all documents of the database as they are now, for GET; true: the client has that, and
+ * the answer is 304. */
+bool reply_unchanged(struct request *rq, struct reply *rp, struct db *db);
+
 /* ---- typed parameters: absent leaves *out alone; ST_BAD_REQUEST query_parse_error ---- */
 enum status rq_bool(struct request *rq, const char *name, bool *out) MUST_CHECK;
 enum status rq_u64(struct request *rq, const char *name, uint64_t *out) MUST_CHECK;

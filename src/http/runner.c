@@ -50,6 +50,29 @@ void exchange_fail(struct exchange *x, enum status st)
     finish(x);
 }
 
+/* ?buffer_response=true: the whole answer before the status line, so that an error in the middle
+ * has one. What is larger than the bound is streamed after all. */
+static enum status buffered(struct exchange *x)
+{
+    bool wanted = false;
+    struct buf all;
+    enum status st = rq_bool(&x->rq, "buffer_response", &wanted);
+
+    if (st != ST_OK || !wanted || x->next != STREAM_MORE)
+        return st;
+    buf_init(&all, PIECE_MAX);
+    buf_add(&all, buf_slice(&x->piece));
+    while (st == ST_OK && x->next == STREAM_MORE && all.n < LIMIT_BUFFERED_BYTES) {
+        st = feed_piece(x, &x->rq.err);
+        buf_add(&all, buf_slice(&x->piece));
+    }
+    if (st == ST_OK && !buf_ok(&all))
+        st = err_set(&x->rq.err, ST_TOO_LARGE, "the answer is too large to be buffered");
+    buf_free(&x->piece);
+    x->piece = all;
+    return st;
+}
+
 /* The first piece decides the status line; a stream that ends with it is sent as a plain body. */
 static enum status first_piece(struct exchange *x)
 {
@@ -58,6 +81,7 @@ static enum status first_piece(struct exchange *x)
     if (x->piece.max == 0)
         buf_init(&x->piece, PIECE_MAX);
     TRY(feed_piece(x, &x->rq.err));
+    TRY(buffered(x));
     if (x->next == STREAM_DONE) {
         buf_free(&x->rp.body);
         x->rp.body = x->piece;

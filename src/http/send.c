@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "http/exchange.h"
 
 static const char *content_type(const struct exchange *x)
@@ -19,18 +20,22 @@ static const char *content_type(const struct exchange *x)
 static void add_headers(struct MHD_Response *r, const struct exchange *x)
 {
     const struct reply *rp = &x->rp;
+    bool minimal = slice_ieq(rq_header(&x->rq, "Prefer"), SLICE_LIT("return=minimal"));
     char ms[24];
 
     (void)snprintf(ms, sizeof(ms), "%llu", (unsigned long long)(x->body_us / 1000));
     MHD_add_response_header(r, "Server", "Divan");
-    MHD_add_response_header(r, "X-Couch-Request-ID", x->request_id);
-    MHD_add_response_header(r, "X-CouchDB-Body-Time", ms);
+    if (!minimal) {
+        MHD_add_response_header(r, "X-Couch-Request-ID", x->request_id);
+        MHD_add_response_header(r, "X-CouchDB-Body-Time", ms);
+    }
     MHD_add_response_header(r, "Cache-Control", "must-revalidate");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (rp->code != 304)
         MHD_add_response_header(r, "Content-Type", content_type(x));
     for (const struct reply_header *h = rp->headers; h != NULL; h = h->next)
-        MHD_add_response_header(r, h->name, h->value);
+        if (!minimal || strcmp(h->name, "Location") != 0)
+            MHD_add_response_header(r, h->name, h->value);
 }
 
 /* Pieces of a stream: sends what a worker made; when it is sent, the connection is suspended until

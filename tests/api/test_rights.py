@@ -36,6 +36,11 @@ EXPECTED = {
     "/{db}/_design_docs/queries": MEMBER,
     "/{db}/_local_docs": DB_ADMIN,
     "/{db}/_local_docs/queries": DB_ADMIN,
+    "/{db}/_partition/{p}": MEMBER,
+    "GET /{db}/_auto_purge": MEMBER,
+    "PUT /{db}/_auto_purge": DB_ADMIN,
+    "GET /{db}/_time_seq": MEMBER,
+    "DELETE /{db}/_time_seq": DB_ADMIN,
     "/{db}/_shards": MEMBER,
     "/{db}/_shards/{docid}": MEMBER,
     "/{db}/_sync_shards": DB_ADMIN,
@@ -66,11 +71,12 @@ EXPECTED = {
     "/{db}/_compact/{ddoc}": DB_ADMIN,
 }
 # What is not listed above by its pattern: by its beginning.
-FAMILIES = (("/_node/", ADMIN), ("/_scheduler/", ADMIN), ("/{db}/{docid}", MEMBER))
+FAMILIES = (("/_node/", ADMIN), ("/_scheduler/", ADMIN), ("/{db}/{docid}", MEMBER), ("/{db}/_partition/", MEMBER))
 ROW = re.compile(r'\{((?:M_\w+(?: \| )?)+),\s*"([^"]+)",\s*(\w+),\s*(NEED_\w+)', re.S)
 FILL = {
     "{db}": "rights",
     "{docid}": "doc",
+    "{p}": "p",
     "{att*}": "a",
     "{ddoc}": "d",
     "{type}": "vector",
