@@ -147,8 +147,7 @@ static enum status next_key_row(struct rows *r, struct arena *a, struct buf *row
     *got = true;
     if (k->type == JSON_STRING && r->kind == ROWS_LOCAL)
         return local_docs_key(r->db, k->text, r->opts.include_docs, a, row, e);
-    if (k->type == JSON_STRING &&
-        (r->kind != ROWS_ALL || slice_starts(k->text, r->opts.prefix)))
+    if (k->type == JSON_STRING && (r->kind != ROWS_ALL || slice_starts(k->text, r->opts.prefix)))
         return all_docs_key(r->db, k->text, &r->opts, a, row, e);
     buf_str(row, "{\"key\":");
     json_write(row, k);

@@ -1,6 +1,6 @@
-/* http/h_design.c: what hangs below a design document and is neither the document nor an attachment:
- * functions in JavaScript, which are stored and replicated and not run, and how their index is.
- * Runs on workers. */
+/* http/h_design.c: what hangs below a design document and is neither the document nor an
+ * attachment: functions in JavaScript, which are stored and replicated and not run, and how their
+ * index is. Runs on workers. */
 #include "base/digest.h"
 #include "base/limits.h"
 #include "base/text.h"

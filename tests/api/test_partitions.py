@@ -120,7 +120,7 @@ def test_design_documents(parts, db):
     assert parts.put("_design/p", {"options": {"partitioned": True}}).status == 201
     error(db.put("_design/p", {"options": {"partitioned": True}}), 400, "invalid_design_doc")
     error(parts.put("_design/x", {"options": {"partitioned": 1}}), 400, "invalid_design_doc")
-    error(parts.get("_partition/a/_design/g/_view/v"), 501, "not_implemented")
+    error(parts.get("_partition/a/_design/g/_view/v"), 404, "not_found")
     assert parts.rows("_partition/a/_all_docs") == []
 
 
