@@ -263,6 +263,7 @@ static void apply(struct group *g)
         store_die(g->s, "writing the index", &e);
     }
     atomic_store(&g->s->applied_lsn, g->recs[g->n - 1].lsn);
+    maint_applied(g->s);
 }
 
 /* ---- publish ---- */

@@ -1,7 +1,8 @@
 /* couch/maint.c: the maintenance thread: barriers, and the rows of dropped databases.
  *
- * A barrier makes LevelDB durable up to the applied LSN, so that recovery has little to replay. It
- * runs beside the committer. A drop deletes rows in chunks; the marker (03 dbnum) goes with the
+ * A barrier makes LevelDB durable up to the applied LSN, so that recovery has little to replay: what
+ * comes between two barriers, and what comes while one is made, which LevelDB bounds by stopping
+ * writers when two of its write buffers are full. It runs beside the committer. A drop deletes rows in chunks; the marker (03 dbnum) goes with the
  * last chunk, so a stop in between is only a pause: the next start finds the marker.
  * Neither is in the log: what they change in LevelDB is the same whenever it happens.
  */
@@ -17,6 +18,7 @@ enum {
     TICK_US = 1000000,
     BARRIER_US = 60 * 1000000,
     BARRIER_BYTES = 64 << 20,
+    BARRIER_RECORDS = 1 << 16, /* about half a second of replay */
     DROP_KEY_MAX = LIMIT_DOCID_BYTES + 64
 };
 
@@ -25,7 +27,7 @@ enum {
 enum status maint_barrier(struct store *s, struct err *e)
 {
     uint64_t hint = atomic_load(&s->tail_seg); /* before the LSN: never past its segment */
-    uint64_t bytes = atomic_load(&s->log_bytes);
+    uint64_t bytes = log_appended(s->log);
     uint64_t lsn = atomic_load(&s->applied_lsn);
     struct arena *a = arena_new();
     unsigned char v[8];
@@ -39,9 +41,10 @@ enum status maint_barrier(struct store *s, struct err *e)
     if (st != ST_OK)
         return st;
     KILL_POINT("barrier.flushed");
-    s->barrier_lsn = lsn;
-    s->barrier_log_bytes = bytes;
+    atomic_store(&s->barrier_lsn, lsn);
+    atomic_store(&s->barrier_appended, bytes);
     s->barrier_us = time_mono_us();
+    atomic_store(&s->barrier_called, false);
     rc = s->segs->ops->checkpoint(s->segs, s->number, s->super.epoch, hint, false, e);
     if (rc == SS_FENCED)
         store_set_trouble(s, "another process took the store over");
@@ -50,12 +53,27 @@ enum status maint_barrier(struct store *s, struct err *e)
     return ST_OK;
 }
 
-static bool barrier_due(const struct store *s)
+static bool has_enough(struct store *s)
 {
-    if (atomic_load(&s->applied_lsn) == s->barrier_lsn)
+    return log_appended(s->log) - atomic_load(&s->barrier_appended) >= BARRIER_BYTES ||
+           atomic_load(&s->applied_lsn) - atomic_load(&s->barrier_lsn) >= BARRIER_RECORDS;
+}
+
+static bool barrier_due(struct store *s)
+{
+    if (atomic_load(&s->applied_lsn) == atomic_load(&s->barrier_lsn))
         return false;
-    return atomic_load(&s->log_bytes) - s->barrier_log_bytes >= BARRIER_BYTES ||
-           time_mono_us() - s->barrier_us >= BARRIER_US;
+    return has_enough(s) || time_mono_us() - s->barrier_us >= BARRIER_US;
+}
+
+void maint_applied(struct store *s)
+{
+    if (atomic_load(&s->barrier_called) || !has_enough(s))
+        return;
+    mutex_lock(&s->maint_mu);
+    atomic_store(&s->barrier_called, true);
+    mutex_unlock(&s->maint_mu);
+    cond_broadcast(&s->maint_cond);
 }
 
 /* ---- drops ---- */
@@ -200,7 +218,8 @@ static void maint_main(void *arg)
         bool stop, drop, want, due;
 
         mutex_lock(&s->maint_mu);
-        if (!s->maint_stopping && !s->maint_drop && s->maint_want <= s->maint_done)
+        if (!s->maint_stopping && !s->maint_drop && s->maint_want <= s->maint_done &&
+            !atomic_load(&s->barrier_called))
             cond_wait_us(&s->maint_cond, &s->maint_mu, TICK_US);
         stop = s->maint_stopping;
         drop = s->maint_drop;
@@ -216,8 +235,9 @@ static void maint_main(void *arg)
             store_die(s, "barrier", &e);
         mutex_lock(&s->maint_mu);
         /* What recovery applied is durable after the first barrier of this life, not before. */
-        if (due && s->maint_done != s->barrier_lsn) {
-            s->maint_done = s->barrier_lsn; /* whoever waits may have begun to just now */
+        if (due && s->maint_done != atomic_load(&s->barrier_lsn)) {
+            s->maint_done =
+                atomic_load(&s->barrier_lsn); /* whoever waits may have begun to just now */
             cond_broadcast(&s->maint_cond);
         }
         mutex_unlock(&s->maint_mu);
@@ -241,8 +261,6 @@ bool maint_barrier_at(struct store *s, uint64_t lsn)
 
 void maint_start(struct store *s)
 {
-    s->barrier_lsn = atomic_load(&s->applied_lsn);
-    s->barrier_log_bytes = atomic_load(&s->log_bytes);
     s->barrier_us = time_mono_us();
     s->maint_drop = true; /* markers of the last life */
     thread_start(&s->maint, "maint", maint_main, s);

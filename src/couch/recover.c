@@ -248,6 +248,7 @@ static enum status recover_rows(struct store *s, const struct store_options *opt
     s->recovered_from = applied;
     KILL_POINT("recover.log");
     blobs_use_index(s->blobs, s->kv);
+    atomic_store(&s->barrier_lsn, applied); /* it is in tables; what is replayed is not */
     TRY(accounts_load(s->accounts, s->kv, e));
     TRY(replay(s, applied, opt->salvage || log_gaps(s->log) != 0, e));
     KILL_POINT("recover.replayed");

@@ -167,6 +167,8 @@ _Noreturn void store_die(const struct store *s, const char *what, const struct e
 void maint_start(struct store *s);
 void maint_stop(struct store *s);
 void maint_wake(struct store *s); /* a database was dropped */
+/* After a group was applied: wakes the thread once there is enough for a barrier. */
+void maint_applied(struct store *s);
 enum status maint_barrier(struct store *s, struct err *e) MUST_CHECK;
 /* Deletes the rows of every database that has a drop marker; stops early when told to. */
 enum status maint_drops(struct store *s, struct err *e) MUST_CHECK;
@@ -289,7 +291,11 @@ struct store {
     uint64_t maint_done GUARDED_BY(maint_mu); /* ... and how far they are */
     atomic_bool maint_quit;                   /* read in the middle of a long drop */
     struct thread maint;
-    uint64_t barrier_lsn, barrier_log_bytes, barrier_us; /* maintenance thread's */
+    /* The last barrier: LevelDB is durable up to barrier_lsn. The maintenance thread writes these,
+     * the committer reads them. */
+    _Atomic uint64_t barrier_lsn, barrier_appended;
+    uint64_t barrier_us;
+    atomic_bool barrier_called; /* there is enough for another one */
 
     struct mutex hold_mu; /* RANK_LEAF */
     struct cond hold_cond;

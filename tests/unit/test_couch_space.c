@@ -1,7 +1,9 @@
-/* tests/unit/test_couch_space.c: how long the log grows while everybody updates documents, and the
- * thread that compacts (couch/compact.c) does its work beside them.
+/* tests/unit/test_couch_space.c: what a store keeps for later stays bounded however long it runs: the
+ * log beside what is live (couch/compact.c), and what a start replays (couch/maint.c).
  */
 #include "unit.h"
+
+#include <sys/wait.h>
 
 #include "base/time.h"
 #include "couch/account.h"
@@ -84,6 +86,76 @@ static void updates_do_not_outrun_compaction(void **state)
     assert_check_clean(x);
 }
 
+/* ---- replay ---- */
+
+enum { REPLAY_BATCH = 500, REPLAY_MOST = 200000 };
+
+/* In a process of its own, which ends as by SIGKILL. Returns only when that went wrong. */
+static int write_and_die(const char *dir, unsigned docs, unsigned first)
+{
+    struct fix *x = mem_zalloc(sizeof(*x));
+    struct db *db;
+
+    snprintf(x->dir, sizeof(x->dir), "%s", dir);
+    x->a = arena_new();
+    fix_open(x);
+    db = first == 0 ? make_db(x, "db") : open_db(x, "db");
+    for (unsigned done = 0; done < docs; done += REPLAY_BATCH) {
+        struct commit_op *ops = arena_array(x->a, REPLAY_BATCH, sizeof(*ops));
+
+        for (unsigned i = 0; i < REPLAY_BATCH; i++)
+            ops[i] = op_edit(x, db, arena_printf(x->a, "%08u", first + done + i).p, (struct rev){0},
+                             rev_n(x, 1, 1));
+        if (commit_wait(x->s, ops, REPLAY_BATCH, &x->e) != ST_OK || ops[0].st != ST_OK)
+            return 1;
+        arena_reset(x->a);
+    }
+    _exit(0);
+}
+
+/* fork alone would leave LevelDB without its thread. */
+static void write_in_child(struct fix *x, unsigned docs, unsigned first)
+{
+    char n[16], from[16];
+    int how = -1;
+    pid_t pid;
+
+    snprintf(n, sizeof(n), "%u", docs);
+    snprintf(from, sizeof(from), "%u", first);
+    pid = fork();
+    if (pid == 0) {
+        execl("/proc/self/exe", "test_couch_space", x->dir, n, from, (char *)NULL);
+        _exit(2);
+    }
+    assert_int_equal(waitpid(pid, &how, 0), pid);
+    assert_int_equal(how, 0);
+}
+
+static void replay_is_bounded(void **state)
+{
+    static const unsigned sizes[] = {50000, 300000, 60000};
+    struct fix *x = *state;
+    unsigned docs = 0;
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint64_t start, replayed;
+
+        write_in_child(x, sizes[i], docs);
+        docs += sizes[i];
+        start = time_mono_us();
+        fix_open(x);
+        start = time_mono_us() - start;
+        replayed = atomic_load(&x->s->applied_lsn) - atomic_load(&x->s->barrier_lsn);
+        print_message("%u documents: %llu records replayed, open in %llu ms\n", docs,
+                      (unsigned long long)replayed, (unsigned long long)start / 1000);
+        assert_true(replayed < REPLAY_MOST);
+        assert_true(i != 0 || replayed >= sizes[i]); /* else this measures nothing */
+        fix_close(x);
+    }
+    fix_open(x);
+    assert_check_clean(x);
+}
+
 static int nothing_open(void **state)
 {
     *state = fix_new(false);
@@ -91,11 +163,15 @@ static int nothing_open(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(updates_do_not_outrun_compaction, nothing_open, fix_end),
+        cmocka_unit_test_setup_teardown(replay_is_bounded, nothing_open, fix_end),
     };
 
+    if (argc == 4)
+        return write_and_die(argv[1], (unsigned)strtoul(argv[2], NULL, 10),
+                             (unsigned)strtoul(argv[3], NULL, 10));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
