@@ -4,7 +4,7 @@
  * the index as a copy. Checked: every segment, group and record
  * (log_check); every row belongs to a database and decodes; every tree is a forest with right leaf
  * flags; one changes row for each document, saying the same; counts and update_seq agree with the
- * rows; the infos of purges have no gap up to purge_seq; every leaf's body and attachments can be
+ * rows; the infos of purges are in order; every leaf's body and attachments can be
  * read and have their checksums; a row for each blob that a document names, and no other
  * (check_blobs.c).
  * Threads: the caller's only; nothing else writes meanwhile.
@@ -45,7 +45,7 @@ struct tally {
     uint32_t dbnum;
     struct db_counts found, said;
     uint64_t seq_rows;
-    uint64_t purges, purge_seq, purge_at; /* infos; the last one's number and sequence */
+    uint64_t purge_seq, purge_at; /* the last info's number and sequence */
 };
 
 /* ---- bodies ---- */
@@ -205,12 +205,10 @@ static void check_purge(struct check *c, struct tally *t, struct slice key, stru
         finding(c, "%.*s: a purge info cannot be read: %s", shown(t->name), t->name.p, e.reason);
         return;
     }
-    if (p.seq > t->said.update_seq || p.seq <= t->purge_at ||
-        (t->purges != 0 && n != t->purge_seq + 1))
+    if (p.seq > t->said.update_seq || p.seq <= t->purge_at || n <= t->purge_seq)
         finding(c, "%.*s: purge %llu of sequence %llu follows purge %llu of %llu", shown(t->name),
                 t->name.p, (unsigned long long)n, (unsigned long long)p.seq,
                 (unsigned long long)t->purge_seq, (unsigned long long)t->purge_at);
-    t->purges++;
     t->purge_seq = n;
     t->purge_at = p.seq;
 }

@@ -49,6 +49,10 @@ struct commit_op *compact_next_op(struct compact_work *w, struct db *db, enum mo
  * record that led to it, or 0. */
 enum status compact_look_doc(struct compact_work *w, struct db *db, struct slice id, uint64_t ver,
                              bool *is_in, struct err *e) MUST_CHECK;
+/* The same of a record without a body, as salvage writes it of a document whose body is lost: while
+ * nothing newer is known of the document, it is said again. */
+enum status compact_look_bare(struct compact_work *w, struct db *db, const struct log_record *rec,
+                              struct err *e) MUST_CHECK;
 /* A leaf's body region, and those of its attachments that lie in w->seg, behind what the move
  * carries already. */
 enum status compact_carry_leaf(struct compact_work *w, struct revnode *n, struct err *e) MUST_CHECK;

@@ -23,6 +23,7 @@
 #include "base/time.h"
 #include "couch/compact_priv.h"
 #include "couch/local.h"
+#include "couch/purge.h"
 #include "wal/salvage.h"
 
 enum {
@@ -189,9 +190,12 @@ static void adopt(struct salvage_run *r, uint32_t dbnum)
     struct slice name = number == 0
                             ? arena_printf(r->w->a, "salvaged-%u", (unsigned)dbnum)
                             : arena_printf(r->w->a, "salvaged-%u-%llu", (unsigned)dbnum, number);
-    struct db_counts none = {0};
+    struct db_counts none = {.purge_first = 1};
     struct db *db;
+    struct err e;
 
+    if (purge_range(r->s->kv, dbnum, &none.purge_first, &none.purge_seq, &e) != ST_OK)
+        none.purge_seq = 0;
     random_bytes(row.uuid, sizeof(row.uuid));
     db = db_new(r->s, name, &row, &none);
     mutex_lock(&r->s->catalog_mu);
