@@ -352,6 +352,14 @@ static void add_line(struct buf *out, struct slice s)
             buf_char(out, s.p[i]);
 }
 
+void multipart_line(struct buf *out, const char *name, struct slice value)
+{
+    buf_str(out, CRLF);
+    buf_str(out, name);
+    buf_str(out, ": ");
+    add_line(out, value);
+}
+
 void multipart_att(struct buf *out, const struct multipart_att *t)
 {
     buf_str(out, CRLF "Content-Disposition: attachment; filename=\"");

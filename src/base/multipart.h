@@ -43,9 +43,10 @@ struct slice multipart_header(struct slice head, const char *name);
 enum { MULTIPART_BOUNDARY_BYTES = 32 };
 /* Nobody can guess it, so no document can contain it. */
 void multipart_boundary_new(char out[MULTIPART_BOUNDARY_BYTES + 1]);
-/* "--boundary": begins an answer. Every part then is: line end and headers (multipart_type or
- * multipart_att), its bytes, multipart_next; after the last one multipart_end. */
+/* "--boundary": begins an answer. Every part then is: line end and headers (multipart_type,
+ * or multipart_att), its bytes, multipart_next; after the last one multipart_end. */
 void multipart_begin(struct buf *out, const char *boundary);
+void multipart_line(struct buf *out, const char *name, struct slice value); /* before the type */
 void multipart_type(struct buf *out, const char *content_type);
 struct multipart_att {
     struct slice name, type;

@@ -26,23 +26,26 @@ static void write_missing(const struct choice *c, struct slice rev)
     buf_char(c->out, '}');
 }
 
-static void write_item_error(struct buf *out, struct slice id, struct slice rev, const char *word,
-                             const char *reason)
+void doc_bulk_error(const struct doc_bulk *b, const char *word, const char *reason, struct buf *out)
 {
-    buf_str(out, "{\"error\":{\"id\":");
-    json_write_str(out, id);
+    buf_str(out, "{\"id\":");
+    json_write_str(out, b->id);
     buf_str(out, ",\"rev\":");
-    json_write_str(out, rev);
+    json_write_str(out, b->rev);
     buf_str(out, ",\"error\":");
     json_write_str(out, slice_str(word));
     buf_str(out, ",\"reason\":");
     json_write_str(out, slice_str(reason));
-    buf_str(out, "}}");
+    buf_char(out, '}');
 }
 
 static void write_missing_item(const struct choice *c, struct slice rev)
 {
-    write_item_error(c->out, c->id, rev, "not_found", "missing");
+    struct doc_bulk b = {.id = c->id, .rev = rev};
+
+    buf_str(c->out, "{\"error\":");
+    doc_bulk_error(&b, "not_found", "missing", c->out);
+    buf_char(c->out, '}');
 }
 
 static void pick_node(struct choice *c, uint32_t node)
@@ -168,8 +171,7 @@ enum status doc_open_revs(struct db *db, struct slice id, const struct slice *re
 
 /* ---- _bulk_get ---- */
 
-/* The word of a status as an entry shows it. */
-static const char *item_word(enum status st, const struct err *e)
+const char *doc_bulk_word(enum status st, const struct err *e)
 {
     if (e->word != NULL)
         return e->word;
@@ -202,13 +204,18 @@ static enum status item_atts_since(const struct json *item, struct arena *a,
     return ST_OK;
 }
 
-/* The entries of one item; rev NULL: all leaves. */
-static enum status write_item(struct choice *c, const struct json *rev, const struct json *item,
-                              struct err *e)
+/* What one item picks, in c; without a revision all leaves. */
+static enum status pick_item(struct choice *c, const struct json *item, struct err *e)
 {
+    const struct json *id = json_get(item, "id"), *rev = json_get(item, "rev");
     struct rev r;
     bool found;
 
+    e->word = NULL;
+    if (id == NULL)
+        return err_set(e, ST_BAD_REQUEST, "document id missed");
+    if (id->type != JSON_STRING)
+        return err_word(e, ST_BAD_REQUEST, "illegal_docid", "Document id must be a string");
     TRY(doc_id_check(c->id, e));
     if (rev != NULL && rev->type != JSON_STRING)
         return err_set(e, ST_BAD_REQUEST, "Invalid rev format");
@@ -216,9 +223,29 @@ static enum status write_item(struct choice *c, const struct json *rev, const st
         TRY(rev_parse(c->a, rev->text, &r, e));
     TRY(item_atts_since(item, c->a, &c->opts, e));
     TRY(pick(c, rev != NULL ? &r : NULL, rev != NULL ? 1 : 0, &found, e));
-    if (!found && rev == NULL)
-        return err_set(e, ST_NOT_FOUND, "missing");
-    return write_picks(c, e);
+    return found || rev != NULL ? ST_OK : err_set(e, ST_NOT_FOUND, "missing");
+}
+
+static struct doc_bulk name_item(const struct json *item)
+{
+    const struct json *id = json_get(item, "id"), *rev = json_get(item, "rev");
+
+    return (struct doc_bulk){.id = json_is(id, JSON_STRING) ? id->text : SLICE_LIT(""),
+                             .rev = json_is(rev, JSON_STRING) ? rev->text : SLICE_LIT("undefined")};
+}
+
+enum status doc_bulk_list(struct db *db, const struct json *item, bool latest, struct arena *a,
+                          struct doc_bulk *out, struct err *e)
+{
+    struct choice c = {.db = db, .latest = latest, .opts = out->opts, .a = a};
+    struct doc_bulk named = name_item(item);
+
+    c.id = out->id = named.id;
+    out->rev = named.rev;
+    TRY(pick_item(&c, item, e));
+    out->opts = c.opts;
+    out->picks = c.picks;
+    return ST_OK;
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
@@ -226,35 +253,29 @@ enum status doc_bulk_get(struct db *db, const struct json *item, bool latest,
                          const struct doc_read_opts *opts, struct arena *a, struct buf *out,
                          struct err *e)
 {
-    const struct json *id = json_get(item, "id"), *rev = json_get(item, "rev");
+    struct doc_bulk named = name_item(item);
     struct choice c = {.db = db,
+                       .id = named.id,
                        .latest = latest,
                        .opts = *opts,
                        .a = a,
                        .out = out,
                        .missing = write_missing_item};
-    struct slice revs = SLICE_LIT("undefined");
     enum status st;
     size_t before;
 
-    e->word = NULL;
-    if (json_is(id, JSON_STRING))
-        c.id = id->text;
-    if (json_is(rev, JSON_STRING))
-        revs = rev->text;
     buf_str(out, "{\"id\":");
     json_write_str(out, c.id);
     buf_str(out, ",\"docs\":[");
     before = out->n;
-    if (id == NULL)
-        st = err_set(e, ST_BAD_REQUEST, "document id missed");
-    else if (id->type != JSON_STRING)
-        st = err_word(e, ST_BAD_REQUEST, "illegal_docid", "Document id must be a string");
-    else
-        st = write_item(&c, rev, item, e);
+    st = pick_item(&c, item, e);
+    if (st == ST_OK)
+        st = write_picks(&c, e);
     if (st != ST_OK) {
         out->n = before;
-        write_item_error(out, c.id, revs, item_word(st, e), e->reason);
+        buf_str(out, "{\"error\":");
+        doc_bulk_error(&named, doc_bulk_word(st, e), e->reason, out);
+        buf_char(out, '}');
     }
     buf_str(out, "]}");
     return ST_OK;

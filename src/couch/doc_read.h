@@ -77,6 +77,19 @@ enum status doc_open_revs(struct db *db, struct slice id, const struct slice *re
 enum status doc_bulk_get(struct db *db, const struct json *item, bool latest,
                          const struct doc_read_opts *opts, struct arena *a, struct buf *out,
                          struct err *e) MUST_CHECK;
+/* The same for an answer in parts: which revisions an item asks for. opts: on entry the request's,
+ * on return with the item's atts_since. A failure is this item's: doc_bulk_error. id and rev are
+ * set in any case. */
+struct doc_bulk {
+    struct slice id, rev; /* rev "undefined": none was named */
+    struct doc_picks picks;
+    struct doc_read_opts opts;
+};
+enum status doc_bulk_list(struct db *db, const struct json *item, bool latest, struct arena *a,
+                          struct doc_bulk *out, struct err *e) MUST_CHECK;
+const char *doc_bulk_word(enum status st, const struct err *e); /* for: */
+void doc_bulk_error(const struct doc_bulk *b, const char *word, const char *reason,
+                    struct buf *out); /* {"id","rev","error","reason"} */
 /* One attachment of the winner or of rev: its entry; ST_NOT_FOUND "Document is missing attachment".
  */
 enum status doc_att(struct db *db, struct slice id, struct slice rev, struct slice name,

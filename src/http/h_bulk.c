@@ -281,6 +281,15 @@ static void bulk_get_free(struct stream *s)
     (void)s; /* arena memory */
 }
 
+/* JSON, unless the client does not take it (A0.15). */
+static bool wants_parts(struct request *rq)
+{
+    struct slice accept = rq_header(rq, "Accept");
+
+    return !reply_accepts_json(accept) && (reply_accepts(accept, SLICE_LIT("multipart/mixed")) ||
+                                           reply_accepts(accept, SLICE_LIT("multipart/related")));
+}
+
 /* POST /{db}/_bulk_get */
 enum status h_bulk_get(struct request *rq, struct reply *rp)
 {
@@ -303,6 +312,10 @@ enum status h_bulk_get(struct request *rq, struct reply *rp)
     TRY(rq_bool(rq, "att_encoding_info", &g->opts.att_encoding_info));
     TRY(rq_bool(rq, "latest", &g->latest));
     g->item = json_unpack(rq->arena, docs)->first;
+    if (wants_parts(rq)) {
+        reply_bulk_mixed(rq, rp, g->db, g->item, g->latest, &g->opts);
+        return ST_OK;
+    }
     g->s = (struct stream){.produce = bulk_get_produce, .free = bulk_get_free};
     rp->stream = &g->s;
     return ST_OK;

@@ -23,7 +23,11 @@ struct parts {
     struct slice id;
     struct doc_read_opts opts;
     struct doc_picks picks;
-    uint32_t at;         /* of picks: the next document */
+    uint32_t at;       /* of picks: the next document */
+    bool bulk, latest; /* _bulk_get: when picks are through, those of the next item */
+    const struct json *item;
+    struct doc_read_opts asked; /* of all items */
+    struct arena *list;         /* memory of picks */
     struct buf json;     /* the present document; empty: it is written, or there is none yet */
     struct arena *arena; /* its memory */
     struct doc_follows follows;
@@ -31,7 +35,7 @@ struct parts {
     struct att_reader *reader; /* of the next one; NULL: not begun */
     uint64_t off;
     bool mixed, begun;
-    char outer[MULTIPART_BOUNDARY_BYTES + 1], inner[MULTIPART_BOUNDARY_BYTES + 1];
+    char outer[MULTIPART_BOUNDARY_BYTES + 3], inner[MULTIPART_BOUNDARY_BYTES + 3];
     const char *related; /* the Content-Type of a document with attachments */
 };
 
@@ -58,17 +62,57 @@ static void end_doc(struct parts *p, struct buf *out)
 
 static void write_missing(struct parts *p, struct buf *out)
 {
+    struct slice rev = p->picks.v[p->at++].missing;
+    struct doc_bulk b = {.id = p->id, .rev = rev};
+
     multipart_type(out, TYPE_MISSING);
-    buf_str(out, "{\"missing\":");
-    json_write_str(out, p->picks.v[p->at++].missing);
-    buf_char(out, '}');
+    if (p->bulk) {
+        doc_bulk_error(&b, "not_found", "missing", out);
+    } else {
+        buf_str(out, "{\"missing\":");
+        json_write_str(out, rev);
+        buf_char(out, '}');
+    }
     end_doc(p, out);
+}
+
+/* The next item of _bulk_get: what it picks, or why not. */
+static void next_item(struct parts *p, struct buf *out)
+{
+    struct doc_bulk b = {.opts = p->asked};
+    struct err e;
+    enum status st;
+
+    arena_reset(p->list);
+    st = doc_bulk_list(p->db, p->item, p->latest, p->list, &b, &e);
+    p->item = p->item->next;
+    p->at = 0;
+    p->id = b.id;
+    p->opts = b.opts;
+    p->picks = b.picks;
+    if (st == ST_OK)
+        return;
+    p->picks.n = 0;
+    multipart_type(out, TYPE_MISSING);
+    doc_bulk_error(&b, doc_bulk_word(st, &e), e.reason, out);
+    end_doc(p, out);
+}
+
+/* CouchDB names the document in the head of its part, where attachments follow. */
+static void write_names(struct parts *p, struct buf *out)
+{
+    const struct revnode *n = &p->picks.info.tree.nodes[p->picks.v[p->at - 1].node];
+
+    multipart_line(out, "X-Doc-Id", p->id);
+    multipart_line(out, "X-Rev-Id", rev_text(p->arena, &n->rev));
 }
 
 static void write_json(struct parts *p, struct buf *out)
 {
     bool alone = p->follows.n == 0;
 
+    if (p->bulk && !alone)
+        write_names(p, out);
     if (p->mixed)
         multipart_type(out, alone ? TYPE_JSON : p->related);
     if (!alone) {
@@ -134,15 +178,18 @@ static enum status write_next(struct parts *p, struct buf *out, struct err *e)
     }
     if (p->sent < p->follows.n)
         return write_att(p, out, e);
-    if (p->picks.v[p->at].node >= 0)
+    if (p->at == p->picks.n)
+        next_item(p, out);
+    else if (p->picks.v[p->at].node >= 0)
         return load_doc(p, e);
-    write_missing(p, out);
+    else
+        write_missing(p, out);
     return ST_OK;
 }
 
 static bool all_written(const struct parts *p)
 {
-    return p->json.n == 0 && p->sent == p->follows.n && p->at == p->picks.n;
+    return p->json.n == 0 && p->sent == p->follows.n && p->at == p->picks.n && p->item == NULL;
 }
 
 static enum status parts_produce(struct stream *s, struct buf *out, enum stream_state *state,
@@ -177,6 +224,7 @@ static void release_parts(void *arg)
 
     att_reader_close(p->reader);
     arena_free(p->arena);
+    arena_free(p->list);
     buf_free(&p->json);
 }
 
@@ -214,6 +262,25 @@ enum status reply_mixed(struct request *rq, struct reply *rp, struct db *db,
     rp->content_type = type_of(rq, "mixed", p->outer);
     rp->stream = &p->s;
     return ST_OK;
+}
+
+void reply_bulk_mixed(struct request *rq, struct reply *rp, struct db *db, const struct json *items,
+                      bool latest, const struct doc_read_opts *opts)
+{
+    struct parts *p = parts_new(rq, db, opts);
+
+    p->mixed = p->bulk = true;
+    p->latest = latest;
+    p->item = items;
+    p->asked = p->opts;
+    p->list = arena_new();
+    memcpy(p->outer, "--", 2); /* a part of CouchDB's boundaries here */
+    memcpy(p->inner, "--", 2);
+    multipart_boundary_new(p->outer + 2);
+    multipart_boundary_new(p->inner + 2);
+    p->related = arena_printf(rq->arena, "multipart/related; boundary=%s", p->inner).p;
+    rp->content_type = type_of(rq, "mixed", p->outer);
+    rp->stream = &p->s;
 }
 
 enum status reply_related(struct request *rq, struct reply *rp, struct db *db,

@@ -48,6 +48,9 @@ struct doc_read_opts;
  * multipart/related inside. */
 enum status reply_mixed(struct request *rq, struct reply *rp, struct db *db,
                         const struct doc_open *want, const struct doc_read_opts *opts) MUST_CHECK;
+/* _bulk_get's items as multipart/mixed. */
+void reply_bulk_mixed(struct request *rq, struct reply *rp, struct db *db, const struct json *items,
+                      bool latest, const struct doc_read_opts *opts);
 /* One revision with its attachments as multipart/related; as JSON when none is to be sent. */
 enum status reply_related(struct request *rq, struct reply *rp, struct db *db,
                           const struct docinfo *info, int node,

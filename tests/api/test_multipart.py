@@ -337,3 +337,36 @@ def test_round_trip(db, server):
     replicate_as_couchdb(db, twin, "d/1", [second])
     assert twin.get().json()["update_seq"] == seq
     server.delete(twin.path)
+
+
+def test_bulk_get_in_parts(db):
+    large = bytes(range(256)) * 1000
+    rev = db.save("a", {"v": 1})
+    db.put("a/t?rev=" + rev, large, headers={"Content-Type": "x/y"})
+    rev = db.save("b", {"v": 2})
+    docs = [{"id": "a"}, {"id": "b", "rev": rev}, {"id": "no"}, {"id": "b", "rev": "9-9"}, {}]
+    accept = {"Accept": "multipart/mixed"}
+    reply = db.post("_bulk_get?revs=true", {"docs": docs}, headers=accept)
+    kind, _, boundary = reply.headers["content-type"].partition("; boundary=")
+    assert reply.status == 200 and kind == "multipart/mixed" and boundary.startswith('"--')
+    a, b, *bad = parts_of(reply)
+    assert a["X-Doc-Id"] == "a" and a["X-Rev-Id"].startswith("2-")
+    assert a.get_content_type() == "multipart/related"
+    doc, att = a.get_payload()
+    doc = json.loads(doc.get_payload())
+    assert doc["_attachments"]["t"]["follows"] and doc["_revisions"]["start"] == 2
+    assert att.get_payload(decode=True) == large
+    assert b.get_content_type() == "application/json"
+    assert json.loads(b.get_payload()) == dict(db.get("b?revs=true").json())
+    errors = [json.loads(p.get_payload()) for p in bad]
+    assert all(p["Content-Type"] == 'application/json; error="true"' for p in bad)
+    assert [(e["id"], e["rev"], e["error"], e["reason"]) for e in errors] == [
+        ("no", "undefined", "not_found", "missing"),
+        ("b", "9-9", "not_found", "missing"),
+        ("", "undefined", "bad_request", "document id missed"),
+    ]
+    for value in ("*/*", "application/json", "multipart/mixed, application/json", None):
+        reply = db.post("_bulk_get", {"docs": docs[:2]}, headers={"Accept": value})
+        assert "results" in reply.json()
+    empty = db.post("_bulk_get", {"docs": []}, headers=accept)
+    assert empty.status == 200 and empty.body.startswith(b"----") and empty.body.endswith(b"--")
