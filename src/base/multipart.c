@@ -159,7 +159,7 @@ static enum mark mark_after(struct slice in, size_t from, size_t *after)
     *after = i; /* the line end belongs to the headers: there may be none */
     if (i == in.n || (in.p[i] == '\r' && i + 1 == in.n))
         return MARK_OPEN;
-    return memcmp(in.p + i, CRLF, 2) == 0 ? MARK_NEXT : MARK_NONE;
+    return in.p[i] == '\r' && in.p[i + 1] == '\n' ? MARK_NEXT : MARK_NONE;
 }
 
 /* Where a delimiter may begin that the window's end cuts off. */
