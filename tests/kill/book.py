@@ -100,6 +100,22 @@ class Part:
         self.locals = {}  # name -> [acked op or None, pending op; absent when none]
 
 
+# name -> (path, the value that a number stands for)
+SETTINGS = {
+    "security": (
+        "/k/_security",
+        lambda n: {
+            "admins": {"names": [], "roles": ["_admin"]},
+            "members": {"names": ["n%d" % n], "roles": []},
+        },
+    ),
+    "revs_limit": ("/k/_revs_limit", lambda n: 1000 + n),
+    "purged": ("/k/_purged_infos_limit", lambda n: 1000 + n),
+    "config": ("/_node/_local/_config/chttpd_auth/timeout", lambda n: str(600 + n)),
+}
+ANY = object()
+
+
 class TempDb:
     """A database that comes and goes. `birth` is written into its documents."""
 
@@ -114,6 +130,8 @@ class Book:
     def __init__(self, writers):
         self.parts = [Part(n) for n in range(writers)]
         self.temps = {"t%d" % n: TempDb() for n in range(3)}
+        # setting -> [acked value, open one; absent when none]; ANY: as it was made.
+        self.settings = {name: [ANY] for name in SETTINGS}
         self.numbers = itertools.count(1)
         self.acked = 0  # writes that were acknowledged, of all kinds
         self.update_seq = 0

@@ -226,9 +226,21 @@ class Chores(Thread):
         elif roll < 0.3:
             body = {"selector": {}, "vector": {"near": oracle.vector(self.rng.randrange(1000))}}
             self.wire.ask("POST", DB + "/_find", dict(body, limit=5))
+        elif roll < 0.4:
+            self.setting(self.rng.choice(sorted(oracle.SETTINGS)))
         else:
             self.database(self.rng.choice(sorted(self.life.book.temps)))
         time.sleep(self.rng.choice((0, 0.002, 0.01)))
+
+    def setting(self, name):
+        """Security, limits, a configuration value."""
+        entry = self.life.book.settings[name]
+        if len(entry) == 2:
+            return
+        path, value = oracle.SETTINGS[name]
+        entry.append(value(self.life.book.next_op()))
+        if self.done(self.wire.ask("PUT", path, entry[1])):
+            entry[:] = [entry[1]]
 
     def database(self, name):
         temp = self.life.book.temps[name]

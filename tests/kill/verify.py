@@ -176,8 +176,19 @@ def verify_temps(wire, book):
         temp.birth, temp.docs, temp.pending = birth, ids, None
 
 
+def verify_settings(wire, book):
+    for name, entry in book.settings.items():
+        value = get(wire, oracle.SETTINGS[name][0])
+        want(value in entry or oracle.ANY in entry, "SETTING", name, value, "may be", entry)
+        if oracle.ANY not in entry or value in entry:
+            entry[:] = [value]
+        else:
+            entry[:] = [oracle.ANY]
+
+
 def verify(wire, book, rng):
     verify_docs(wire, book)
+    verify_settings(wire, book)
     verify_branches(wire, book, rng)
     verify_attachments(wire, book, rng)
     verify_vectors(wire, book, rng)
