@@ -1,9 +1,10 @@
 /* couch/maint.c: the maintenance thread: barriers, and the rows of dropped databases.
  *
- * A barrier makes LevelDB durable up to the applied LSN, so that recovery has little to replay: what
- * comes between two barriers, and what comes while one is made, which LevelDB bounds by stopping
- * writers when two of its write buffers are full. It runs beside the committer. A drop deletes rows in chunks; the marker (03 dbnum) goes with the
- * last chunk, so a stop in between is only a pause: the next start finds the marker.
+ * A barrier makes LevelDB durable up to the applied LSN, so that recovery has little to replay:
+ * what comes between two barriers, and what comes while one is made, which LevelDB bounds by
+ * stopping writers when two of its write buffers are full. It runs beside the committer. A drop
+ * deletes rows in chunks; the marker (03 dbnum) goes with the last chunk, so a stop in between is
+ * only a pause: the next start finds the marker.
  * Neither is in the log: what they change in LevelDB is the same whenever it happens.
  */
 #include "base/alloc.h"

@@ -1,9 +1,13 @@
 /* tests/fault/fail.c: LD_PRELOAD library that makes one file call below FAIL_ROOT fail.
  *
  *   FAIL=<call>:<n>:<what>[:sticky]   the n-th (from 1) call of that name; sticky: and all later
- * ones what: an errno's name (ENOSPC, EIO, EINTR, EMFILE, ENFILE), short (half of it is done), kill
- * (the process dies before it), tear (half of it is done, then the process dies), full (half of it
- * is done, the next call of that name is ENOSPC: how a disk runs full) FAIL=count nothing fails
+ *   FAIL=count                        nothing fails
+ *
+ * what: an errno's name (ENOSPC, EIO, EINTR, EMFILE, ENFILE), short (half of it is done), kill (the
+ * process dies before it), tear (half of it is done, then the process dies), full (half of it is
+ * done, the next call of that name is ENOSPC: how a disk runs full), slow (it takes a fifth of a
+ * second longer).
+ *
  *   FAIL_REPORT=<file>                "hit" when something failed; with count "<call> <n>" at exit
  *
  * Goes before trace.so in LD_PRELOAD, so that what fails is not recorded. Threads: any.
@@ -27,7 +31,7 @@
 
 #include "trace.h"
 
-enum { FDS_MAX = 65536 };
+enum { FDS_MAX = 65536, SLOW_US = 200000 };
 enum call {
     C_OPEN,
     C_WRITE,
@@ -49,7 +53,7 @@ enum call {
 static const char *const CALLS[C_COUNT] = {
     "open",   "write",  "pwrite", "pwritev", "ftruncate", "fallocate", "fsync", "fdatasync",
     "rename", "unlink", "mkdir",  "read",    "pread",     "mmap",      "flock"};
-enum what { W_NONE, W_ERRNO, W_SHORT, W_KILL, W_TEAR };
+enum what { W_NONE, W_ERRNO, W_SHORT, W_KILL, W_TEAR, W_SLOW };
 
 static const struct {
     const char *name;
@@ -81,6 +85,8 @@ static void read_what(const char *text)
         target_what = W_KILL;
     else if (strncmp(text, "tear", n) == 0)
         target_what = W_TEAR;
+    else if (strncmp(text, "slow", n) == 0)
+        target_what = W_SLOW;
     for (size_t i = 0; i < sizeof ERRNOS / sizeof *ERRNOS; i++)
         if (strlen(ERRNOS[i].name) == n && strncmp(text, ERRNOS[i].name, n) == 0) {
             target_what = W_ERRNO;
@@ -144,7 +150,9 @@ static enum what verdict(enum call c)
         raise(SIGKILL);
     if (w == W_ERRNO)
         errno = target_errno;
-    return w;
+    if (w == W_SLOW)
+        usleep(SLOW_US);
+    return w == W_SLOW ? W_NONE : w;
 }
 
 static int ours(const char *path)

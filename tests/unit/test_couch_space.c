@@ -1,5 +1,5 @@
-/* tests/unit/test_couch_space.c: what a store keeps for later stays bounded however long it runs: the
- * log beside what is live (couch/compact.c), and what a start replays (couch/maint.c).
+/* tests/unit/test_couch_space.c: what a store keeps for later stays bounded however long it runs:
+ * the log beside what is live (couch/compact.c), and what a start replays (couch/maint.c).
  */
 #include "unit.h"
 
