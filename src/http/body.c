@@ -107,14 +107,17 @@ static enum MHD_Result send_reply(struct exchange *x)
 
 /* ---- reading ---- */
 
-/* To a worker. */
+/* To a worker; a large upload waits for the disk, in the end for all of it, where only searches
+ * wait with it. */
 static enum MHD_Result hand_over(struct exchange *x, void (*run)(struct job *j))
 {
+    bool slow = x->rq.sink != NULL && x->received >= BODY_PIECE;
+
     client_phase(x->client, CLIENT_BUSY);
     atomic_store(&x->state, EX_RUNNING);
     x->job.run = run;
     MHD_suspend_connection(x->conn);
-    pool_push(x->http->pool, &x->job);
+    pool_push(slow ? x->http->slow_pool : x->http->pool, &x->job);
     return MHD_YES;
 }
 

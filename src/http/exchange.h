@@ -81,7 +81,7 @@ struct http {
     struct pool *pool;
     struct pool *hash_pool;   /* logins: 100 ms of computing each */
     _Atomic unsigned hashing; /* jobs in it */
-    struct pool *slow_pool;   /* searches: may wait for an index, others must not wait for them */
+    struct pool *slow_pool;   /* searches, large uploads: may wait, others must not wait for them */
     _Atomic size_t inflight;
     _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
     _Atomic int stopping;
