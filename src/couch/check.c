@@ -74,6 +74,8 @@ static void check_att(struct check *c, const struct tally *t, struct slice id, c
 {
     struct err e = {0};
 
+    if (x->stored_len == 0)
+        return; /* there is nothing to read: its segment may be gone */
     if (!seg_is_blob(x->ptr.seg))
         read_ptr(c, t, id, &x->ptr, "attachment");
     else if (check_blob(c, t->dbnum, id, x, &e) != ST_OK)

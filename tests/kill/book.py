@@ -109,8 +109,8 @@ SETTINGS = {
             "members": {"names": ["n%d" % n], "roles": []},
         },
     ),
-    "revs_limit": ("/k/_revs_limit", lambda n: 1000 + n),
-    "purged": ("/k/_purged_infos_limit", lambda n: 1000 + n),
+    "revs_limit": ("/k/_revs_limit", lambda n: 1000 + n % 5000),
+    "purged": ("/k/_purged_infos_limit", lambda n: 1000 + n % 5000),
     "config": ("/_node/_local/_config/chttpd_auth/timeout", lambda n: str(600 + n)),
 }
 ANY = object()

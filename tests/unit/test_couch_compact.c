@@ -210,12 +210,23 @@ static void copy_att(struct fix *x, struct db *db, const char *from, const char 
     assert_ok(x, run1(x, &op));
 }
 
+/* Its attachment has no bytes: nothing keeps the segment that its pointer names. */
+static void put_empty_att(struct fix *x, struct db *db, const char *id)
+{
+    struct commit_op op = fat_op(x, db, id, 1, 300, true);
+
+    op.body.atts[0].len = op.body.atts[0].stored_len = 0;
+    op.body.atts[0].data.n = 0;
+    assert_ok(x, run1(x, &op));
+}
+
 /* Documents, some with attachments, conflicts and deletions, locals, databases come and gone. */
 static struct db *fill(struct fix *x)
 {
     struct db *db = make_db(x, "db"), *gone = make_db(x, "gone"), *empty = make_db(x, "empty");
     char id[16];
 
+    put_empty_att(x, db, "void");
     for (uint32_t gen = 1; gen <= 6; gen++)
         for (int i = 0; i < 20; i++) {
             snprintf(id, sizeof(id), "d%02d", i);
@@ -252,6 +263,7 @@ static struct db *fill(struct fix *x)
     for (uint32_t gen = 1; gen <= 60; gen++)
         fat_put(x, db, "hot", gen, 300, gen == 1);
     copy_att(x, db, "d04", "copy");
+    copy_att(x, db, "void", "void2");
     db_release(empty);
     wait_sealed(x);
     return db;
