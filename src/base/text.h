@@ -24,7 +24,6 @@ bool percent_decode(struct arena *a, struct slice in, bool plus_space, struct sl
 void percent_encode(struct buf *b, struct slice in);
 
 bool utf8_valid(struct slice s);               /* no surrogates, no overlong forms */
-size_t utf8_put(uint32_t code, char out[4]);   /* returns the length */
 bool parse_u64(struct slice s, uint64_t *out); /* decimal digits only, no overflow */
 bool parse_i64(struct slice s, int64_t *out);
 bool slice_ieq(struct slice a, struct slice b); /* ASCII case-insensitive */

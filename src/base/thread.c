@@ -1,5 +1,5 @@
-/* base/thread.c: named threads, and a pool with one FIFO queue. Invariant of the queue: head is
- * NULL exactly when depth is 0. Threads: pool_push from any; pool_stop once, by the owner. */
+/* base/thread.c: named threads, and a pool with one FIFO queue. Invariant of the queue: tail is
+ * NULL exactly when head is. Threads: pool_push from any; pool_stop once, by the owner. */
 #include "base/thread.h"
 
 #include <stdio.h>
@@ -26,15 +26,22 @@ static void *thread_main(void *p)
     return NULL;
 }
 
-void thread_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg)
+bool thread_try_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg)
 {
     struct thread_args *args = mem_zalloc(sizeof *args);
 
     (void)snprintf(args->name, sizeof args->name, "%s", name);
     args->fn = fn;
     args->arg = arg;
-    ASSERT(pthread_create(&t->id, NULL, thread_main, args) == 0);
-    t->started = true;
+    t->started = pthread_create(&t->id, NULL, thread_main, args) == 0;
+    if (!t->started)
+        mem_free(args);
+    return t->started;
+}
+
+void thread_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg)
+{
+    ASSERT(thread_try_start(t, name, fn, arg));
 }
 
 void thread_join(struct thread *t)
@@ -49,7 +56,6 @@ struct pool {
     struct mutex mu;
     struct cond work;
     struct job *head, *tail;
-    size_t depth;
     bool stop;
     unsigned count;
     struct thread threads[];
@@ -71,7 +77,6 @@ static void pool_main(void *arg)
         p->head = j->next;
         if (p->head == NULL)
             p->tail = NULL;
-        p->depth--;
         mutex_unlock(&p->mu);
         j->run(j); /* j may be gone after this */
         mutex_lock(&p->mu);
@@ -106,19 +111,8 @@ void pool_push(struct pool *p, struct job *j)
     else
         p->head = j;
     p->tail = j;
-    p->depth++;
     cond_signal(&p->work);
     mutex_unlock(&p->mu);
-}
-
-size_t pool_depth(struct pool *p)
-{
-    size_t depth;
-
-    mutex_lock(&p->mu);
-    depth = p->depth;
-    mutex_unlock(&p->mu);
-    return depth;
 }
 
 void pool_stop(struct pool *p)

@@ -13,6 +13,9 @@ struct thread {
     pthread_t id;
     bool started;
 };
+/* false: the system has no thread left; nothing happened. */
+bool thread_try_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg);
+/* The same for threads without which there is no server: aborts. */
 void thread_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg);
 void thread_join(struct thread *t); /* no-op when not started */
 
@@ -23,6 +26,5 @@ struct job {
 struct pool;
 struct pool *pool_new(const char *name, unsigned threads);
 void pool_push(struct pool *p, struct job *j); /* j stays the caller's; may run at once */
-size_t pool_depth(struct pool *p);             /* queued, not running */
 void pool_stop(struct pool *p);                /* runs what is queued, joins, frees; NULL is fine */
 #endif

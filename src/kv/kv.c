@@ -166,20 +166,6 @@ enum status kv_get(struct kv *kv, const struct kv_snap *snap, struct slice key, 
     return ST_OK;
 }
 
-enum status kv_get_buf(struct kv *kv, const struct kv_snap *snap, struct slice key, struct buf *out,
-                       struct err *e)
-{
-    char *value;
-    size_t n;
-    enum status st = get(kv, snap, key, &value, &n, e);
-
-    if (st != ST_OK)
-        return st;
-    buf_append(out, value, n);
-    leveldb_free(value);
-    return buf_ok(out) ? ST_OK : err_set(e, ST_TOO_LARGE, "index: a value of %zu bytes", n);
-}
-
 struct kv_batch *kv_batch_new(void)
 {
     struct kv_batch *b = mem_zalloc(sizeof *b);

@@ -35,9 +35,6 @@ uint64_t kv_disk_bytes(struct kv *kv);
 /* ST_NOT_FOUND without a reason. snap may be NULL. out: arena memory. */
 enum status kv_get(struct kv *kv, const struct kv_snap *snap, struct slice key, struct arena *a,
                    struct slice *out, struct err *e) MUST_CHECK;
-/* The same, appended to a buffer that the caller reuses. */
-enum status kv_get_buf(struct kv *kv, const struct kv_snap *snap, struct slice key, struct buf *out,
-                       struct err *e) MUST_CHECK;
 
 struct kv_batch *kv_batch_new(void);
 void kv_batch_free(struct kv_batch *b);

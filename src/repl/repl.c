@@ -225,7 +225,11 @@ static enum status add_job(struct repl *r, struct repl_job *j, struct err *e)
         atomic_fetch_add(&j->refs, 1);
         j->next = r->jobs;
         r->jobs = j;
-        thread_start(&j->thread, "replicator", job_thread, j);
+        if (!thread_try_start(&j->thread, "replicator", job_thread, j)) {
+            st = err_set(e, ST_UNAVAILABLE, "no thread left for a replication");
+            r->jobs = j->next;
+            atomic_fetch_sub(&j->refs, 1);
+        }
     }
     mutex_unlock(&r->lock);
     return st;

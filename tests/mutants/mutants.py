@@ -102,7 +102,7 @@ M("read: checksum not compared", "unit couch_check", "src/wal/log_read.c",
 
 M("index: LevelDB's own log is believed", "crash barrier 300", "src/kv/kv.c",
   ("    if (!opt->clean)\n        TRY(drop_logs(path, e));\n", ""))
-M("index: the directory is not synced after opening", "crash mixed 600", "src/kv/kv.c",
+M("index: the directory is not synced after opening", "crash mixed 300", "src/kv/kv.c",
   ("    if (st == ST_OK)\n        st = fs_sync_dir(path, e);\n", ""))
 M("barrier: flushes nothing", "unit couch_compact", "src/kv/kv.c",
   ("    leveldb_compact_range(kv->db, \"\\xff\", 1, \"\\xff\\xff\", 2);\n", ""))

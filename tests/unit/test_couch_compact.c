@@ -379,68 +379,6 @@ static void a_missing_segment_that_was_not_compacted_is_damage(void **state)
     x->s = NULL;
 }
 
-/* Killed while it compacts and writes: everything acknowledged is there, and rebuilds. */
-static void kills_lose_nothing(void **state)
-{
-    struct fix *x = *state;
-    uint64_t rnd = 5;
-    uint32_t acked = 60;
-
-    db_release(fill(x));
-    fix_close(x);
-    for (int round = 0; round < 12; round++) {
-        int pipes[2];
-        uint32_t got = 0, gen;
-        pid_t pid;
-
-        assert_int_equal(pipe(pipes), 0);
-        pid = fork();
-        if (pid == 0) {
-            struct db *db;
-
-            small_open(x);
-            db = open_db(x, "db");
-            for (gen = acked + 1;; gen++) {
-                struct log_seg_info *v;
-                size_t n = log_segments(store_log(x->s), &v);
-                size_t i = unit_random(&rnd) % n;
-
-                fat_put(x, db, "hot", gen, 300, false);
-                if (write(pipes[1], &gen, sizeof(gen)) != sizeof(gen))
-                    _exit(1);
-                if (v[i].sealed && compact_segment(x->s, v[i].seg, &x->e) != ST_OK)
-                    _exit(2);
-                mem_free(v);
-            }
-        }
-        close(pipes[1]);
-        usleep((useconds_t)(20000 + unit_random(&rnd) % 150000));
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        while (read(pipes[0], &gen, sizeof(gen)) == sizeof(gen))
-            got = gen;
-        close(pipes[0]);
-        small_open(x);
-        struct db *db = open_db(x, "db");
-        struct docinfo d = {0};
-
-        assert_ok(x, read_info(x, db, "hot", &d));
-        acked = got > acked ? got : acked;
-        gen = d.tree.n != 0 ? d.tree.nodes[revtree_winner(&d.tree)].rev.gen : 0;
-        assert_true(gen >= acked && gen <= acked + 1);
-        acked = gen;
-        read_fat(x, db, "hot", acked, 300, false);
-        read_fat(x, db, "d04", 5, 300, true);
-        read_fat(x, db, "copy", 1, 300, true);
-        db_release(db);
-        if (round % 3 == 0)
-            assert_rebuilds(x);
-        fix_close(x);
-    }
-    small_open(x);
-    assert_check_clean(x);
-}
-
 /* A life that ends as if killed: what LevelDB had not in a table is lost. LevelDB's thread does not
  * come along into a child: so nothing in this process may have used it before. */
 static void in_child(struct fix *x, void (*live)(struct fix *x))
@@ -598,7 +536,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(old_revisions_go_with_compact, small_files, fix_end),
         cmocka_unit_test_setup_teardown(a_missing_segment_that_was_not_compacted_is_damage,
                                         small_files, fix_end),
-        cmocka_unit_test_setup_teardown(kills_lose_nothing, small_files, fix_end),
         cmocka_unit_test_setup_teardown(an_index_older_than_a_compaction_is_made_again, small_files,
                                         fix_end),
     };
