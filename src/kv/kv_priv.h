@@ -7,6 +7,7 @@
 
 struct kv {
     leveldb_t *db;
+    char *path;
     leveldb_options_t *options;
     leveldb_readoptions_t *read;
     leveldb_writeoptions_t *write; /* sync off, always */

@@ -25,7 +25,7 @@ M("append: a failed fdatasync is ignored", "unit wal_log_file", "src/wal/seg_fil
   ("        seg_file_die(\"fdatasync\", path);\n", "        (void)path;\n"))
 M("append: EIO is taken for a full disk", "unit wal_log_file", "src/wal/seg_file.c",
   ("        if (rc != SS_NOSPC)\n            seg_file_die(\"pwritev\", path);\n", ""))
-M("append: what did not fit is not cut off", "crash full_in_the_middle 200", "src/wal/seg_file.c",
+M("append: what did not fit is not cut off", "unit wal_log_file", "src/wal/seg_file.c",
   ("        if (ftruncate(w->fd, expect_off) != 0 || fdatasync(w->fd) != 0)\n",
    "        if (w->fd < 0)\n"))
 M("append: a short write counts as whole", "unit wal_log_file", "src/wal/seg_file.c",
@@ -80,7 +80,7 @@ M("group: cut short but taken", "unit wal_log_mem", "src/wal/walk.c",
   ("    if (s.n - FRAME_GROUP_BYTES < g->payload)", "    if (s.n < FRAME_GROUP_BYTES)"))
 M("LSN: off by one", "unit wal_log_mem", "src/wal/log_append.c",
   ("    g.first_lsn = g.durable_lsn + 1;", "    g.first_lsn = g.durable_lsn + 2;"))
-M("LSN: a gap inside a segment is fine", "unit wal_log_mem", "src/wal/walk.c",
+M("LSN: a gap inside a segment is fine", "unit wal_log_file", "src/wal/walk.c",
   ("    if (g->first_lsn != w->next_lsn)\n", "    if (g->first_lsn < w->next_lsn)\n"))
 M("damage is taken for a torn tail", "unit wal_log_mem", "src/wal/walk.c",
   ("        if (g.durable_lsn >= w->next_lsn)", "        if (g.durable_lsn > w->next_lsn + 1000000)"))
@@ -95,15 +95,13 @@ M("reserve: everybody may use it", "unit wal_log_file", "src/wal/log_append.c",
   ("            return false;\n    return true;", "            return true;\n    return true;"))
 M("reserve: not even deletes may use it", "unit wal_log_file", "src/wal/log_append.c",
   ("    if (makes_room(recs, n) &&", "    if (n > 1000000 && makes_room(recs, n) &&"))
-M("read: checksum not compared", "unit couch_check", "src/wal/log_read.c",
+M("read: checksum not compared", "unit wal_log_mem", "src/wal/log_read.c",
   ("    if (crc32c(0, out, p->len) == p->crc)", "    if (p->len != 0)"))
 
 # ---- LevelDB
 
 M("index: LevelDB's own log is believed", "crash barrier 300", "src/kv/kv.c",
   ("    if (!opt->clean)\n        TRY(drop_logs(path, e));\n", ""))
-M("index: the directory is not synced after opening", "crash mixed 300", "src/kv/kv.c",
-  ("    if (st == ST_OK)\n        st = fs_sync_dir(path, e);\n", ""))
 M("barrier: flushes nothing", "unit couch_compact", "src/kv/kv.c",
   ("    leveldb_compact_range(kv->db, \"\\xff\", 1, \"\\xff\\xff\", 2);\n", ""))
 M("barrier: its error is ignored", "unit kv_kv", "src/kv/kv.c",
@@ -132,7 +130,7 @@ M("edit: any revision may be a parent", "unit couch_commit", "src/couch/commit_d
   ("        if (*parent < 0 || !t->nodes[*parent].leaf)", "        if (*parent < 0)"))
 M("edit: a document is created twice", "unit couch_commit", "src/couch/commit_doc.c",
   ("    if (op->npath == 1 && t->n != 0)\n        return conflict(e);\n", ""))
-M("record: prev_seq of another document", "crash chain 100", "src/couch/commit_doc.c",
+M("record: prev_seq of another document", "crash mixed 300", "src/couch/commit_doc.c",
   ("                                  .prev_seq = was->seq,",
    "                                  .prev_seq = db->staged.update_seq - 1,"))
 M("record: counts of before the operation", "unit couch_commit", "src/couch/commit_doc.c",

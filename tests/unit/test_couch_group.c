@@ -153,9 +153,23 @@ static void writers_at_once(void **state)
 /* ---- observers ---- */
 
 struct seen {
-    unsigned docs, dropped, order_faults;
+    unsigned docs, dropped, order_faults, rows_missing;
     uint64_t last_seq;
 };
+
+/* Whoever is told of a write can read it. */
+static bool row_is_there(const struct commit_event *ev)
+{
+    struct arena *a = arena_new();
+    struct slice v, key = key_db(a, db_num(ev->db), KEY_INFO, ev->docid);
+    struct docinfo d;
+    struct err e;
+    bool there = kv_get(store_kv(db_store(ev->db)), NULL, key, a, &v, &e) == ST_OK &&
+                 docinfo_decode(a, v, &d, &e) == ST_OK && d.seq >= ev->seq;
+
+    arena_free(a);
+    return there;
+}
 
 static void observe(void *arg, const struct commit_event *ev, size_t n)
 {
@@ -167,6 +181,8 @@ static void observe(void *arg, const struct commit_event *ev, size_t n)
             continue;
         }
         seen->docs++;
+        if (!row_is_there(&ev[i]))
+            seen->rows_missing++;
         if (ev[i].seq != seen->last_seq + 1 || db_update_seq(ev[i].db) < ev[i].seq)
             seen->order_faults++;
         seen->last_seq = ev[i].seq;
@@ -190,6 +206,7 @@ static void observers_see_all_in_order(void **state)
     assert_int_equal(seen.docs, 40);
     assert_int_equal(seen.dropped, 1);
     assert_int_equal(seen.order_faults, 0);
+    assert_int_equal(seen.rows_missing, 0);
     db_release(db);
 }
 

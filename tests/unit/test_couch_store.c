@@ -326,6 +326,25 @@ static void a_new_database_never_sees_old_rows(void **state)
     assert_check_clean(x);
 }
 
+/* The number of a database that is gone is not given again in another life. */
+static void numbers_are_never_used_again(void **state)
+{
+    struct fix *x = *state;
+    uint32_t last = 0;
+
+    for (unsigned life = 0; life < 4; life++) {
+        struct db *db = make_db(x, "db");
+
+        assert_true(db_num(db) > last);
+        last = db_num(db);
+        assert_ok(x, put(x, db, "a", none, rev_n(x, 1, 1)));
+        assert_ok(x, drop_db(x, db));
+        db_release(db);
+        fix_close(x);
+        fix_open(x);
+    }
+}
+
 /* A stop in the middle of a drop: the marker is still there at the next start. */
 static void drops_go_on_after_a_stop(void **state)
 {
@@ -375,6 +394,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(killed_writers_lose_nothing, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(torn_appends_vanish, fix_memory, fix_end),
         cmocka_unit_test_setup_teardown(a_new_database_never_sees_old_rows, fix_files, fix_end),
+        cmocka_unit_test_setup_teardown(numbers_are_never_used_again, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(drops_go_on_after_a_stop, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(one_process_at_a_time, fix_files, fix_end),
     };

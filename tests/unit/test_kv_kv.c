@@ -312,6 +312,19 @@ static void damage_is_reported(void **state)
     assert_int_equal(kv_open("/proc/no/such", &opt, &d->kv, &d->e), ST_NOT_FOUND);
 }
 
+/* LevelDB tells of a table that it could not write only with the next write. */
+static void a_failed_flush_is_reported(void **state)
+{
+    struct dir *d = *state;
+
+    open_kv(d, false);
+    put(d, "a", "one");
+    assert_int_equal(kv_barrier(d->kv, SLICE_LIT("K"), SLICE_LIT("1"), &d->e), ST_OK);
+    put(d, "b", "two");
+    assert_int_equal(fs_remove_tree(d->path, &d->e), ST_OK);
+    assert_int_not_equal(kv_barrier(d->kv, SLICE_LIT("K"), SLICE_LIT("2"), &d->e), ST_OK);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +333,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(prefix_after_kill, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clean_stop_keeps_everything, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damage_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_failed_flush_is_reported, set_up, tear_down),
     };
 
     if (argc == 6 && strcmp(argv[1], "write") == 0)

@@ -121,9 +121,35 @@ static void group_of_another_segment_is_corrupt(void **state)
     unsigned char b[BYTES_MAX];
     size_t n = make_group(b, SALT);
     struct frame_group g;
+    struct err e;
 
     (void)state;
     assert_int_equal(check(b, n, SALT + 1, &g), ST_CORRUPT);
+    /* the header alone is enough to see it: what looks for groups after damage looks at headers */
+    assert_int_equal(frame_group_get(slice_of((char *)b, n), SALT + 1, &g, &e), ST_CORRUPT);
+}
+
+/* A header that is in order by itself, over other records. */
+static void group_of_other_records_is_corrupt(void **state)
+{
+    unsigned char b[BYTES_MAX];
+    size_t n = make_group(b, SALT);
+    struct frame_group g, as_it_is;
+
+    (void)state;
+    assert_int_equal(check(b, n, SALT, &as_it_is), ST_OK);
+    g = as_it_is;
+    g.nrec--;
+    frame_group_put(b, SALT, &g);
+    assert_int_equal(check(b, n, SALT, &g), ST_CORRUPT);
+    g = as_it_is;
+    g.first_lsn++;
+    frame_group_put(b, SALT, &g);
+    assert_int_equal(check(b, n, SALT, &g), ST_CORRUPT);
+    g = as_it_is;
+    g.crcs ^= 1;
+    frame_group_put(b, SALT, &g);
+    assert_int_equal(check(b, n, SALT, &g), ST_CORRUPT);
 }
 
 static void record_prefixes_are_torn(void **state)
@@ -218,6 +244,7 @@ int main(void)
         cmocka_unit_test(group_prefixes_are_torn),
         cmocka_unit_test(group_flips_are_corrupt),
         cmocka_unit_test(group_of_another_segment_is_corrupt),
+        cmocka_unit_test(group_of_other_records_is_corrupt),
         cmocka_unit_test(record_prefixes_are_torn),
         cmocka_unit_test(segment_header),
         cmocka_unit_test(pointer),
