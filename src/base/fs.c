@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -273,4 +274,18 @@ uint64_t fs_free_bytes(const char *path)
     if (statvfs(path, &sv) != 0)
         return UINT64_MAX;
     return (uint64_t)sv.f_bavail * sv.f_frsize;
+}
+
+uint64_t fs_raise_open_files(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+        return 1024;
+    if (l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &l);
+        (void)getrlimit(RLIMIT_NOFILE, &l);
+    }
+    return l.rlim_cur;
 }

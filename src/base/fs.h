@@ -12,6 +12,9 @@ enum status fs_read_file(const char *path, struct buf *out, struct err *e) MUST_
 enum status fs_write_atomic(const char *path, struct slice data, struct err *e) MUST_CHECK;
 enum status fs_unlink(const char *path, struct err *e) MUST_CHECK;      /* missing is fine */
 enum status fs_remove_tree(const char *path, struct err *e) MUST_CHECK; /* missing is fine */
+/* Raises the number of files that the process may have open to what the system allows, and says how
+ * many that is. Before threads. */
+uint64_t fs_raise_open_files(void);
 bool fs_exists(const char *path);
 /* Calls fn for each entry but "." and ".."; stops at the first status that is not ST_OK. */
 enum status fs_list(const char *path, enum status (*fn)(void *arg, const char *name), void *arg,

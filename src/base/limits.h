@@ -24,8 +24,8 @@
 #define LIMIT_URI_BYTES          8000         /* 414 too_long */
 #define LIMIT_REQUEST_BYTES      (64u << 20)  /* 413 too_large */
 #define LIMIT_INFLIGHT_BYTES     (512u << 20) /* 503 for all requests' bodies together */
-#define LIMIT_CONNECTIONS        4096
-#define LIMIT_CONN_MEMORY        (64u << 10)
+#define LIMIT_CONNECTIONS        16384        /* fewer when the process may open fewer files */
+#define LIMIT_CONN_MEMORY        (33u << 10)  /* above 32 KiB it is mapped, and goes back */
 #define LIMIT_STREAM_CHUNK       (128u << 10) /* bytes a stream prepares ahead */
 #define LIMIT_BUFFERED_BYTES     (16u << 20)  /* buffer_response=true: larger answers stream */
 #define LIMIT_UUIDS              1000         /* 400 */

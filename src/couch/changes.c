@@ -6,6 +6,8 @@
  */
 #include "couch/changes.h"
 
+#include <stdlib.h>
+
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "couch/doc_priv.h"
@@ -20,7 +22,14 @@ struct changes_cursor {
     struct body_ahead *ahead;
     uint64_t since, end_seq; /* end_seq: every row up to it is in the snapshot */
     bool descending, started, ended;
+    /* Instead of a walk: the rows at these sequences, in their order. */
+    uint64_t *picks;
+    uint32_t npicks, at;
+    struct arena *pick_arena, *row_arena;
+    struct slice row;
 };
+
+enum { PICK_COST = 8 }; /* a look-up costs as much as so many rows of a walk */
 
 struct changes_cursor *changes_cursor_new(struct db *db, uint64_t since, bool descending)
 {
@@ -44,8 +53,62 @@ void changes_cursor_free(struct changes_cursor *c)
     kv_iter_free(c->it);
     kv_snap_free(store_kv(db_store(c->db)), c->snap);
     body_ahead_free(c->ahead);
+    arena_free(c->pick_arena);
+    arena_free(c->row_arena);
     db_release(c->db);
     mem_free(c);
+}
+
+static int seq_cmp(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+
+    return a < b ? -1 : a > b;
+}
+
+/* The sequences of these documents, as far as they are past c->since. */
+static enum status pick(struct changes_cursor *c, const struct slice *ids, uint32_t n,
+                        struct err *e)
+{
+    struct kv *kv = store_kv(db_store(c->db));
+    struct arena *a = arena_new();
+    struct docinfo_head head;
+    enum status st = ST_OK;
+    struct slice row;
+
+    c->pick_arena = arena_new();
+    c->row_arena = arena_new();
+    c->picks = arena_array(c->pick_arena, (size_t)n + 1, sizeof(*c->picks));
+    for (uint32_t i = 0; i < n && st == ST_OK; i++) {
+        arena_reset(a);
+        st = kv_get(kv, c->snap, key_db(a, db_num(c->db), KEY_INFO, ids[i]), a, &row, e);
+        if (st == ST_OK)
+            st = docinfo_head_decode(a, row, &head, e);
+        if (st == ST_OK && head.seq > c->since)
+            c->picks[c->npicks++] = head.seq;
+        if (st == ST_NOT_FOUND)
+            st = ST_OK;
+    }
+    arena_free(a);
+    qsort(c->picks, c->npicks, sizeof(*c->picks), seq_cmp);
+    return st;
+}
+
+static enum status next_pick(struct changes_cursor *c, uint64_t *seq, struct seqrow *row, bool *got,
+                             struct err *e)
+{
+    if (c->at == c->npicks) {
+        c->ended = true;
+        return ST_OK;
+    }
+    *seq = c->picks[c->descending ? c->npicks - 1 - c->at : c->at];
+    c->at++;
+    arena_reset(c->row_arena);
+    TRY(kv_get(store_kv(db_store(c->db)), c->snap, key_seq(c->row_arena, db_num(c->db), *seq),
+               c->row_arena, &c->row, e));
+    TRY(seqrow_decode(c->row, row, e));
+    *got = true;
+    return ST_OK;
 }
 
 static void seek_first(struct kv_iter *it, struct db *db, uint64_t since, bool descending)
@@ -76,6 +139,8 @@ enum status changes_cursor_next(struct changes_cursor *c, uint64_t *seq, struct 
     *got = false;
     if (c->ended)
         return ST_OK;
+    if (c->picks != NULL)
+        return next_pick(c, seq, row, got, e);
     if (!c->started && c->since == UINT64_MAX)
         c->ended = true;
     else if (!c->started)
@@ -115,7 +180,7 @@ struct changes {
     struct db *db;
     struct changes_opts opts;
     struct changes_cursor *cursor; /* NULL: not begun, or at the end */
-    struct arena *arena;           /* one row's */
+    struct arena *arena;           /* one row's; NULL without a cursor: who waits holds little */
     uint64_t last;                 /* scanned so far */
     uint64_t rows;                 /* emitted */
     uint64_t scanned;
@@ -128,7 +193,6 @@ struct changes *changes_new(struct db *db, const struct changes_opts *opts)
 
     c->db = db_ref(db);
     c->opts = *opts;
-    c->arena = arena_new();
     c->last = opts->since;
     c->done = opts->limit == 0;
     return c;
@@ -273,16 +337,23 @@ static enum status passes(struct changes *c, const struct seqrow *row, bool *pas
 }
 
 /* A cursor for what came after the last row; false: nothing did, or descending is through. */
-static bool open_cursor(struct changes *c)
+static enum status open_cursor(struct changes *c, bool *open, struct err *e)
 {
-    if (c->cursor != NULL)
-        return true;
-    if (c->at_end && (c->opts.descending || db_dropped(c->db) || db_update_seq(c->db) <= c->last))
-        return false;
+    uint64_t rows;
+
+    *open = c->cursor != NULL;
+    if (*open ||
+        (c->at_end && (c->opts.descending || db_dropped(c->db) || db_update_seq(c->db) <= c->last)))
+        return ST_OK;
+    *open = true;
     c->at_end = false;
+    c->arena = arena_new();
     c->cursor =
         changes_cursor_new(c->db, c->opts.descending ? c->opts.since : c->last, c->opts.descending);
-    return true;
+    rows = c->cursor->end_seq > c->cursor->since ? c->cursor->end_seq - c->cursor->since : 0;
+    if (c->opts.ids != NULL && (uint64_t)c->opts.nids * PICK_COST < rows)
+        return pick(c->cursor, c->opts.ids, c->opts.nids, e);
+    return ST_OK;
 }
 
 static void reach_end(struct changes *c)
@@ -291,6 +362,8 @@ static void reach_end(struct changes *c)
         c->last = c->cursor->end_seq;
     changes_cursor_free(c->cursor);
     c->cursor = NULL;
+    arena_free(c->arena);
+    c->arena = NULL;
     c->at_end = true;
 }
 
@@ -317,7 +390,10 @@ enum status changes_next(struct changes *c, struct buf *out, bool *got, struct e
     bool some;
 
     *got = false;
-    if (c->done || !open_cursor(c))
+    if (c->done)
+        return ST_OK;
+    TRY(open_cursor(c, &some, e));
+    if (!some)
         return ST_OK;
     for (unsigned i = 0; i < LIMIT_CHANGES_SCAN && !*got; i++) {
         arena_reset(c->arena);

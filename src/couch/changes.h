@@ -27,6 +27,10 @@ struct changes_opts {
     bool (*filter)(void *arg, const struct seqrow *row, const struct doc_body *body);
     void *filter_arg;
     bool filter_needs_body;
+    /* The filter is "one of these ids", without doubles: rows may be looked up instead of scanned.
+     * NULL: it is not. Borrowed like filter_arg. */
+    const struct slice *ids;
+    uint32_t nids;
 };
 struct changes;
 struct changes *changes_new(struct db *db, const struct changes_opts *opts);

@@ -2,6 +2,8 @@
  * _selector. A filter that is a function of a design document is looked up, so that a wrong name is
  * told from a right one, and then refused: there is no JavaScript. Runs on workers.
  */
+#include <stdlib.h>
+
 #include "base/limits.h"
 #include "couch/changes.h"
 #include "http/handlers.h"
@@ -9,20 +11,44 @@
 
 /* ---- _doc_ids ---- */
 
+struct id_list {
+    struct slice *ids; /* sorted, no doubles */
+    uint32_t n;
+};
+
+static int id_cmp(const void *x, const void *y)
+{
+    return slice_cmp(*(const struct slice *)x, *(const struct slice *)y);
+}
+
 static bool id_is_listed(void *arg, const struct seqrow *row, const struct doc_body *body)
 {
-    const struct json *ids = arg;
+    const struct id_list *l = arg;
 
     (void)body;
-    for (const struct json *v = ids->first; v != NULL; v = v->next)
-        if (v->type == JSON_STRING && slice_eq(v->text, row->docid))
-            return true;
-    return false;
+    return bsearch(&row->docid, l->ids, l->n, sizeof(*l->ids), id_cmp) != NULL;
+}
+
+static struct id_list *make_list(struct arena *a, const struct json *ids)
+{
+    struct id_list *l = arena_zalloc(a, sizeof(*l));
+    uint32_t n = 0;
+
+    l->ids = arena_array(a, (size_t)ids->count + 1, sizeof(*l->ids));
+    for (const struct json *v = json_unpack(a, ids)->first; v != NULL; v = v->next)
+        if (v->type == JSON_STRING)
+            l->ids[n++] = v->text;
+    qsort(l->ids, n, sizeof(*l->ids), id_cmp);
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 0 || !slice_eq(l->ids[i], l->ids[l->n - 1]))
+            l->ids[l->n++] = l->ids[i];
+    return l;
 }
 
 static enum status parse_doc_ids(struct request *rq, struct changes_opts *o)
 {
     const struct json *body, *ids = NULL;
+    struct id_list *list;
 
     if (rq->method == M_POST) {
         TRY(rq_object(rq, &body));
@@ -32,8 +58,11 @@ static enum status parse_doc_ids(struct request *rq, struct changes_opts *o)
     }
     if (!json_is(ids, JSON_ARRAY))
         return err_set(&rq->err, ST_BAD_REQUEST, "`doc_ids` filter parameter is not a list.");
+    list = make_list(rq->arena, ids);
     o->filter = id_is_listed;
-    o->filter_arg = (void *)(uintptr_t)json_unpack(rq->arena, ids);
+    o->filter_arg = list;
+    o->ids = list->ids;
+    o->nids = list->n;
     return ST_OK;
 }
 

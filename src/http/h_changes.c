@@ -17,7 +17,7 @@ struct changes_feed {
     struct changes_opts opts;
     struct feed_params p;
     bool begun, sent_row;
-    uint64_t ends_us;
+    uint64_t ends_us, beat_us;
 };
 
 /* ---- parameters ---- */
@@ -129,6 +129,22 @@ static bool feed_over(const struct changes_feed *f, uint64_t now)
     return !f->p.heartbeats && now >= f->ends_us;
 }
 
+static void write_heartbeat(const struct changes_feed *f, struct buf *out)
+{
+    buf_str(out, f->p.feed == FEED_EVENTSOURCE ? "event: heartbeat\ndata: \n\n" : "\n");
+}
+
+/* A filter may hide rows for minutes: the client is to see that its server lives. */
+static void beat_while_scanning(struct changes_feed *f, struct buf *out, bool some, uint64_t now)
+{
+    if (f->beat_us == 0 || some) {
+        f->beat_us = now + f->p.heartbeat_us;
+    } else if (f->p.heartbeats && now >= f->beat_us) {
+        write_heartbeat(f, out);
+        f->beat_us = now + f->p.heartbeat_us;
+    }
+}
+
 static enum status changes_produce(struct stream *s, struct buf *out, enum stream_state *state,
                                    struct err *e)
 {
@@ -149,11 +165,12 @@ static enum status changes_produce(struct stream *s, struct buf *out, enum strea
         return ST_OK;
     }
     if (!changes_at_end(f->reader)) {
+        beat_while_scanning(f, out, some, now);
         *state = STREAM_MORE;
         return ST_OK;
     }
     if (woken && !some && f->p.heartbeats && now >= s->deadline_us)
-        buf_str(out, f->p.feed == FEED_EVENTSOURCE ? "event: heartbeat\ndata: \n\n" : "\n");
+        write_heartbeat(f, out);
     if (some || now >= s->deadline_us)
         s->deadline_us = f->p.heartbeats ? now + f->p.heartbeat_us : f->ends_us;
     s->since = changes_last_seq(f->reader);

@@ -9,6 +9,10 @@
 #include "base/text.h"
 #include "http/exchange.h"
 
+/* What libmicrohttpd sets aside for a stream to a client that takes no chunks; others get pieces as
+ * large as their connection's memory. */
+enum { HTTP10_BLOCK = 1 << 10 };
+
 static const char *content_type(const struct exchange *x)
 {
     if (x->rp.content_type != NULL)
@@ -85,7 +89,8 @@ static struct MHD_Response *make_response(struct exchange *x)
     if (rp->stream != NULL && (x->rq.method != M_HEAD || rp->stream->sized))
         return MHD_create_response_from_callback(rp->stream->sized ? rp->stream->size
                                                                    : MHD_SIZE_UNKNOWN,
-                                                 LIMIT_STREAM_CHUNK / 2, content_reader, x, NULL);
+                                                 rp->stream->sized ? LIMIT_STREAM_CHUNK / 2 : HTTP10_BLOCK,
+                                                 content_reader, x, NULL);
     if (rp->body.n == 0)
         return MHD_create_response_from_buffer(0, none, MHD_RESPMEM_PERSISTENT);
     if (x->rq.method != M_HEAD)

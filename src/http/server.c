@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/digest.h"
 #include "base/limits.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -20,7 +21,7 @@
 #include "couch/stores.h"
 #include "http/exchange.h"
 
-enum { STOP_GRACE_MS = 5000, HASH_THREADS = 2 };
+enum { STOP_GRACE_MS = 5000, HASH_THREADS = 2, FILES_FOR_OTHERS = 2500 };
 
 /* ---- beginning and end ---- */
 
@@ -280,6 +281,19 @@ static enum status listen_address(const struct http_options *opt, struct sockadd
     return err_set(e, ST_BAD_REQUEST, "--bind %s is not an IP address", opt->bind);
 }
 
+/* LevelDB, segments, blobs and replications need files too. */
+static unsigned connection_limit(void)
+{
+    uint64_t files = fs_raise_open_files();
+    uint64_t ours = files > 2 * (uint64_t)FILES_FOR_OTHERS ? files - FILES_FOR_OTHERS : files / 2;
+
+    if (ours >= LIMIT_CONNECTIONS)
+        return LIMIT_CONNECTIONS;
+    log_warn("http: at most %llu connections, as the process may open %llu files",
+             (unsigned long long)ours, (unsigned long long)files);
+    return (unsigned)ours;
+}
+
 static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options *opt,
                                        struct sockaddr_storage *sa)
 {
@@ -294,7 +308,7 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
         MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped,
         h, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)LIMIT_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
+        connection_limit(), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(LIMIT_IDLE_US / 1000000),
         MHD_OPTION_LISTEN_BACKLOG_SIZE, 512u, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }

@@ -326,3 +326,43 @@ def test_feed_sees_every_write_in_order(server, db):
     numbers = [int(str(r["seq"]).split("-")[0]) for r in rows]
     assert numbers == sorted(set(numbers))
     assert len({r["id"] for r in rows}) == count == len(rows)
+
+
+def test_doc_ids_are_looked_up(db):
+    """Many rows and few ids: looked up; few rows and many ids: walked. The answers are the same."""
+    db.bulk([{"_id": "d%04d" % i} for i in range(2000)])
+    rev = db.get("d0003").json()["_rev"]
+    db.delete("d0003?rev=" + rev)
+    db.save("late", {})
+    few = ["late", "d0003", "none", "d1999", "d0001", "d0001", "d1000"]
+    many = few + ["x%d" % i for i in range(1000)]
+    for params in ("", "&descending=true", "&limit=2", "&include_docs=true", "&since=1500"):
+        got = [
+            db.post("_changes?filter=_doc_ids" + params, {"doc_ids": ids}).json()
+            for ids in (few, many)
+        ]
+        assert got[0]["results"] == got[1]["results"] and got[0]["last_seq"] == got[1]["last_seq"]
+        assert got[0]["pending"] == got[1]["pending"], params
+    got = db.post("_changes?filter=_doc_ids", {"doc_ids": few}).json()
+    assert [row["id"] for row in got["results"]] == ["d0001", "d1000", "d1999", "d0003", "late"]
+    assert got["results"][3]["deleted"] is True
+    assert got["last_seq"] == db.get().json()["update_seq"]
+
+
+def test_doc_ids_feed_goes_on_after_the_look_up(db):
+    db.bulk([{"_id": "d%04d" % i} for i in range(500)])
+    path = db.path + '/_changes?feed=continuous&filter=_doc_ids&timeout=5000&doc_ids=["d0007","new"]'
+    with db.server.stream(path.replace('"', "%22")) as feed:
+        assert feed.row()["id"] == "d0007"
+        db.save("other", {})
+        db.save("new", {})
+        assert feed.row()["id"] == "new"
+
+
+def test_a_filter_that_hides_everything_sends_heartbeats(db):
+    db.bulk([{"_id": "d%05d" % i, "n": i} for i in range(9000)])
+    body = {"selector": {"n": {"$lt": 0}}}
+    reply = db.post("_changes?filter=_selector&heartbeat=1", body)
+    assert reply.json()["results"] == []
+    assert reply.json()["last_seq"] == db.get().json()["update_seq"]
+    assert reply.body.count(b"\n") > 8  # the frame has five
