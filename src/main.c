@@ -44,6 +44,10 @@ static int run(const struct config *cfg)
         return serve(cfg);
     case CMD_CHECK:
         return app_check(cfg->data);
+    case CMD_BACKUP:
+    case CMD_VERIFY:
+    case CMD_RESTORE:
+        return app_backup(cfg);
     case CMD_VERSION:
         printf("divan %s (CouchDB %s)\n", DIVAN_VERSION, COUCHDB_COMPAT_VERSION);
         return EXIT_SUCCESS;

@@ -8,4 +8,6 @@ enum status app_start(struct app **out, const struct config *cfg, struct err *e)
 void app_stop(struct app *app); /* NULL is fine */
 /* `divan check`: the exit code. */
 int app_check(const char *data);
+/* `divan backup`, `divan backup --verify`, `divan restore`: the exit code, 0 or 1. */
+int app_backup(const struct config *cfg);
 #endif

@@ -16,6 +16,10 @@ const char config_help[] =
     "  divan serve --data DIR [--bind ADDR] [--port N] [--config FILE] [--admin-user NAME]\n"
     "              [--salvage]\n"
     "  divan check DATA     verify a data directory (the server must be stopped)\n"
+    "  divan backup DATA DEST      copy a data directory, of a running server too; again into the\n"
+    "                              same DEST: only what is new\n"
+    "  divan backup --verify DEST  read all of it and compare checksums\n"
+    "  divan restore BACKUP DATA   bring it back into an empty or new directory\n"
     "  divan version\n"
     "  divan --help\n"
     "\n"
@@ -315,6 +319,20 @@ static enum status load_serve(struct config *c, struct args *a, struct err *e)
     return ST_OK;
 }
 
+static enum status load_backup(struct config *cfg, int argc, char **argv, struct err *e)
+{
+    bool restore = strcmp(argv[1], "restore") == 0;
+
+    if (argc != 4)
+        return err_set(e, ST_BAD_REQUEST, "%s takes two directories (see divan --help)", argv[1]);
+    cfg->command = restore ? CMD_RESTORE : CMD_BACKUP;
+    cfg->data = argv[restore ? 3 : 2];
+    cfg->backup = argv[restore ? 2 : 3];
+    if (!restore && strcmp(cfg->data, "--verify") == 0)
+        cfg->command = CMD_VERIFY;
+    return ST_OK;
+}
+
 enum status config_load(struct config *cfg, int argc, char **argv, struct err *e)
 {
     struct args a = {.argc = argc, .argv = argv};
@@ -336,6 +354,8 @@ enum status config_load(struct config *cfg, int argc, char **argv, struct err *e
         cfg->data = argv[2];
         return ST_OK;
     }
+    if (strcmp(cmd, "backup") == 0 || strcmp(cmd, "restore") == 0)
+        return load_backup(cfg, argc, argv, e);
     cfg->command =
         strcmp(cmd, "version") == 0 || strcmp(cmd, "--version") == 0 ? CMD_VERSION : CMD_HELP;
     if (cfg->command == CMD_HELP && argc > 1 && strcmp(cmd, "--help") != 0 &&

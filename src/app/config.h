@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "http/http.h"
 
-enum command { CMD_SERVE, CMD_CHECK, CMD_VERSION, CMD_HELP };
+enum command { CMD_SERVE, CMD_CHECK, CMD_BACKUP, CMD_VERIFY, CMD_RESTORE, CMD_VERSION, CMD_HELP };
 enum { CONFIG_ADMINS_MAX = 16 };
 
 struct config_admin {
@@ -16,7 +16,8 @@ struct config_admin {
 struct config {
     struct arena *arena;
     enum command command;
-    const char *data;                              /* serve, check */
+    const char *data;                              /* serve, check, backup, restore */
+    const char *backup;                            /* backup, restore */
     const char *bind;                              /* [chttpd] bind_address, 127.0.0.1 */
     bool salvage;                                  /* serve --salvage */
     unsigned port;                                 /* [chttpd] port, 5984 */

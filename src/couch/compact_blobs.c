@@ -1,56 +1,31 @@
 /* couch/compact_blobs.c: the collection of blobs of a store, and what holds off the deletion of
- * files. Threads: the compactor collects; store_hold by any.
+ * files: a backup that copies them (seg_store.h, reclaim_begin). Threads: the compactor.
  */
 #include "base/kill_point.h"
 #include "base/log.h"
 #include "couch/store_priv.h"
 
-void store_hold(struct store *s)
-{
-    mutex_lock(&s->hold_mu);
-    s->holds++;
-    while (s->deleting)
-        cond_wait(&s->hold_cond, &s->hold_mu);
-    mutex_unlock(&s->hold_mu);
-}
-
-void store_unhold(struct store *s)
-{
-    mutex_lock(&s->hold_mu);
-    ASSERT(s->holds > 0);
-    s->holds--;
-    mutex_unlock(&s->hold_mu);
-}
-
 bool store_held(struct store *s)
 {
-    bool held;
+    struct err e;
+    int token;
 
-    mutex_lock(&s->hold_mu);
-    held = s->holds != 0;
-    mutex_unlock(&s->hold_mu);
-    return held;
+    if (s->segs->ops->reclaim_begin(s->segs, &token, &e) != SS_OK)
+        return true;
+    s->segs->ops->reclaim_end(s->segs, token);
+    return false;
 }
 
 bool store_may_delete(struct store *s)
 {
-    bool may;
+    struct err e;
 
-    mutex_lock(&s->hold_mu);
-    while (s->deleting)
-        cond_wait(&s->hold_cond, &s->hold_mu);
-    may = s->holds == 0;
-    s->deleting = may;
-    mutex_unlock(&s->hold_mu);
-    return may;
+    return s->segs->ops->reclaim_begin(s->segs, &s->reclaim, &e) == SS_OK;
 }
 
 void store_deleted(struct store *s)
 {
-    mutex_lock(&s->hold_mu);
-    s->deleting = false;
-    mutex_unlock(&s->hold_mu);
-    cond_broadcast(&s->hold_cond);
+    s->segs->ops->reclaim_end(s->segs, s->reclaim);
 }
 
 static bool barrier(void *arg)

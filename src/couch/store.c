@@ -42,8 +42,6 @@ struct store *store_new(const struct store_options *opt)
     mutex_init(&s->catalog_mu, RANK_CATALOG);
     mutex_init(&s->queue_mu, RANK_COMMIT);
     mutex_init(&s->maint_mu, RANK_LEAF);
-    mutex_init(&s->hold_mu, RANK_LEAF);
-    cond_init(&s->hold_cond);
     cond_init(&s->queue_cond);
     cond_init(&s->maint_cond);
     return s;
@@ -60,8 +58,6 @@ void store_free(struct store *s)
         updates_free(s->updates);
     if (s->owns_segs && s->segs != NULL)
         s->segs->ops->close(s->segs);
-    cond_fini(&s->hold_cond);
-    mutex_fini(&s->hold_mu);
     cond_fini(&s->maint_cond);
     cond_fini(&s->queue_cond);
     mutex_fini(&s->maint_mu);

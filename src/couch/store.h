@@ -36,12 +36,6 @@ const char *store_trouble(const struct store *s);
 const char *store_uuid(const struct store *s);
 const char *store_dir(const struct store *s); /* dir/<n> */
 
-/* While a backup copies files: holds off what takes files of the log and of blobs away (counted).
- * What is being deleted is gone when store_hold returns. A blob that no document ever named may go
- * all the same, and files appear. */
-void store_hold(struct store *s);
-void store_unhold(struct store *s);
-
 struct kv *store_kv(struct store *s);
 struct log *store_log(struct store *s);
 

@@ -177,7 +177,7 @@ enum status maint_drops(struct store *s, struct err *e) MUST_CHECK;
 bool maint_barrier_at(struct store *s, uint64_t lsn);
 
 /* ---- compact_blobs.c ---- */
-/* Around the deletion of a file; false: store_hold. */
+/* Around the deletion of a file; false: a backup copies files. The compactor's. */
 bool store_may_delete(struct store *s);
 void store_deleted(struct store *s);
 bool store_held(struct store *s);
@@ -297,10 +297,7 @@ struct store {
     uint64_t barrier_us;
     atomic_bool barrier_called; /* there is enough for another one */
 
-    struct mutex hold_mu; /* RANK_LEAF */
-    struct cond hold_cond;
-    unsigned holds GUARDED_BY(hold_mu);
-    bool deleting GUARDED_BY(hold_mu);
+    int reclaim; /* compactor's: between store_may_delete and store_deleted */
 
     struct compactor *compactor; /* NULL: this store is not compacted by itself */
     _Atomic uint64_t victim;     /* the segment that is being compacted; 0: none */

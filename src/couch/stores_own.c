@@ -118,7 +118,7 @@ static enum status make(struct stores *all, struct commit_op *op, uint64_t numbe
 enum status stores_create_own(struct stores *all, struct commit_op *op, struct err *e)
 {
     struct own *o;
-    uint64_t number;
+    uint64_t number = 0;
     enum status st;
 
     TRY(db_name_check(op->docid, e));
