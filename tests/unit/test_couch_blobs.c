@@ -376,6 +376,133 @@ static void held(void **state)
     db_release(db);
 }
 
+/* ---- threads ---- */
+
+enum { WRITERS = 3, ROUNDS = 40, SOME = 70000 };
+
+struct racer {
+    struct thread t;
+    struct fix *x;
+    struct db *db;
+    unsigned n;
+    atomic_bool *stop;
+    unsigned written, shared, read;
+};
+
+static enum status race_edit(struct racer *r, struct arena *a, const char *id,
+                             const struct att *att, struct err *e)
+{
+    struct doc_edit ed = {.id = slice_str(id), .new_edits = true, .att = att};
+    struct docinfo info;
+    struct commit_op op;
+    int node;
+
+    if (doc_find(r->db, ed.id, SLICE_LIT(""), a, &info, &node, e) == ST_OK)
+        ed.rev = rev_text(a, &info.tree.nodes[node].rev);
+    TRY(doc_edit_prepare(r->db, a, &ed, &op, e));
+    TRY(commit_wait(r->x->s, &op, 1, e));
+    if (op.st != ST_OK)
+        *e = op.err;
+    return op.st;
+}
+
+/* Whether it was refused for what may happen to anyone beside others. */
+static bool is_race(enum status st)
+{
+    return st == ST_CONFLICT || st == ST_MISSING_STUB || st == ST_NOT_FOUND;
+}
+
+static void race_read(struct racer *r, struct arena *a, const struct att *att)
+{
+    unsigned char sum[16];
+    struct buf b;
+    struct err e;
+    enum status st;
+
+    (void)a;
+    buf_init(&b, 64 << 20);
+    st = doc_att_data(r->db, att, &b, &e);
+    md5(b.p, b.n, sum);
+    ASSERT(st == ST_NOT_FOUND || (st == ST_OK && memcmp(sum, att->md5, sizeof(sum)) == 0));
+    r->read += st == ST_OK;
+    buf_free(&b);
+}
+
+/* Writes its own document, shares the others' attachments, reads. */
+static void race_main(void *arg)
+{
+    static const char *const ids[] = {"d0", "d1", "d2", "shared"};
+    struct racer *r = arg;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct arena *a = arena_new();
+        struct att att = {.name = SLICE_LIT("x"), .type = SLICE_LIT("a/b")};
+        struct att_writer *w = NULL;
+        char *bytes = arena_alloc(a, SOME);
+        struct err e = {0};
+        struct rev at;
+        enum status st;
+
+        memset(bytes, (int)(i + r->n * ROUNDS), SOME);
+        st = att_writer_open(r->db, SOME, &w, &e);
+        ASSERT(st == ST_OK && att_writer_add(w, slice_of(bytes, SOME), &e) == ST_OK);
+        ASSERT(att_writer_finish(w, a, &att, &e) == ST_OK);
+        st = race_edit(r, a, ids[r->n], &att, &e);
+        ASSERT(st == ST_OK); /* nobody else writes this one */
+        r->written++;
+        att_writer_free(w);
+        st = doc_att(r->db, slice_str(ids[(r->n + i) % WRITERS]), SLICE_LIT(""), SLICE_LIT("x"), a,
+                     &att, &at, &e);
+        if (st == ST_OK) {
+            st = race_edit(r, a, ids[WRITERS], &att, &e);
+            ASSERT(st == ST_OK || is_race(st));
+            r->shared += st == ST_OK;
+            race_read(r, a, &att);
+        }
+        arena_free(a);
+    }
+}
+
+static void collect_main(void *arg)
+{
+    struct racer *r = arg;
+    struct err e;
+
+    while (!atomic_load(r->stop))
+        ASSERT(store_collect_blobs(r->x->s, &e) == ST_OK);
+}
+
+/* Writers, sharers and readers beside a collection that never rests: no leaf loses its bytes. */
+static void races(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct racer r[WRITERS + 1];
+    atomic_bool stop = false;
+    struct att att;
+    struct buf b;
+
+    for (unsigned i = 0; i <= WRITERS; i++) {
+        r[i] = (struct racer){.x = x, .db = db, .n = i, .stop = &stop};
+        thread_start(&r[i].t, "racer", i < WRITERS ? race_main : collect_main, &r[i]);
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        thread_join(&r[i].t);
+    atomic_store(&stop, true);
+    thread_join(&r[WRITERS].t);
+    collect(x);
+    assert_true(r[0].shared + r[1].shared + r[2].shared > 0);
+    assert_true(r[0].read + r[1].read + r[2].read > 0);
+    assert_in_range(objects(x), WRITERS, WRITERS + 1);
+    buf_init(&b, 64 << 20);
+    assert_ok(x, find_att(x, db, "d0", "", "x", &att));
+    assert_ok(x, doc_att_data(db, &att, &b, &x->e));
+    assert_ok(x, find_att(x, db, "shared", "", "x", &att));
+    assert_ok(x, doc_att_data(db, &att, &b, &x->e));
+    buf_free(&b);
+    db_release(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +525,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(swept, small_files, fix_end),
         cmocka_unit_test_setup_teardown(swept, small_memory, fix_end),
         cmocka_unit_test_setup_teardown(held, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(races, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(races, small_memory, fix_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
