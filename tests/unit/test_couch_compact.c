@@ -10,7 +10,6 @@
 #include "couch/doc_read.h"
 #include "couch/store_priv.h"
 #include "couch_fix.h"
-#include "wal/gone.h"
 
 enum { SEGMENT = 16 << 10 };
 
@@ -496,36 +495,9 @@ static void an_index_older_than_a_compaction_is_made_again(void **state)
     assert_check_clean(x);
 }
 
-static void tables_of_gone_lsns(void **state)
-{
-    struct gone g = {0}, h;
-    struct err e;
-    struct buf b;
-
-    (void)state;
-    gone_add(&g, 10, 19);
-    gone_add(&g, 30, 39);
-    assert_int_equal(g.n, 2);
-    gone_add(&g, 20, 29);
-    assert_int_equal(g.n, 1);
-    gone_add(&g, 1, 3);
-    assert_true(gone_covers(&g, 10, 39) && gone_covers(&g, 2, 3));
-    assert_false(gone_covers(&g, 3, 10) || gone_covers(&g, 39, 40));
-    buf_init(&b, 1000);
-    gone_encode(&g, &b);
-    assert_int_equal(gone_decode(buf_slice(&b), &h, &e), ST_OK);
-    assert_int_equal(h.n, 2);
-    gone_free(&h);
-    for (size_t n = 0; n < b.n; n++)
-        assert_int_equal(gone_decode(slice_of(b.p, n), &h, &e), ST_CORRUPT);
-    gone_free(&g);
-    buf_free(&b);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables_of_gone_lsns),
         /* first, see in_child */
         cmocka_unit_test_setup_teardown(the_index_is_durable_before_a_segment_goes, no_store,
                                         fix_end),
