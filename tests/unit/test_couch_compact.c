@@ -355,6 +355,34 @@ static void old_revisions_go_with_compact(void **state)
     db_release(db);
 }
 
+/* A move is of the row that was seen, or of none. */
+static void a_move_of_what_changed_is_refused(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct docinfo d;
+    struct commit_move m = {.what = MOVE_DOC, .info = &d};
+    struct commit_op op = {.kind = COMMIT_MOVE, .db = db, .docid = SLICE_LIT("a"), .move = &m};
+    struct slice now;
+
+    fat_put(x, db, "a", 1, 100, false);
+    assert_ok(x, kv_get(store_kv(x->s), NULL, key_db(x->a, db_num(db), KEY_INFO, op.docid), x->a,
+                        &m.row, &x->e));
+    assert_ok(x, docinfo_decode(x->a, m.row, &d, &x->e));
+    fat_put(x, db, "a", 2, 100, false);
+    assert_st(x, run1(x, &op), ST_CONFLICT);
+    m.row = SLICE_LIT("");
+    assert_st(x, run1(x, &op), ST_CONFLICT);
+    assert_ok(x, kv_get(store_kv(x->s), NULL, key_db(x->a, db_num(db), KEY_INFO, op.docid), x->a,
+                        &now, &x->e));
+    m.row = now;
+    assert_ok(x, docinfo_decode(x->a, now, &d, &x->e));
+    assert_ok(x, run1(x, &op));
+    assert_int_equal(d.tree.nodes[revtree_winner(&d.tree)].rev.gen, 2);
+    db_release(db);
+    assert_rebuilds(x);
+}
+
 static void a_missing_segment_that_was_not_compacted_is_damage(void **state)
 {
     struct fix *x = *state;
@@ -510,6 +538,7 @@ int main(void)
                                         small_files, fix_end),
         cmocka_unit_test_setup_teardown(an_index_older_than_a_compaction_is_made_again, small_files,
                                         fix_end),
+        cmocka_unit_test_setup_teardown(a_move_of_what_changed_is_refused, small_files, fix_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
