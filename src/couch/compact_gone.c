@@ -1,5 +1,5 @@
-/* couch/compact_gone.c: the last step of the compaction of a segment: the log says that its LSNs are
- * gone, then its file goes. Threads: the one that compacts.
+/* couch/compact_gone.c: the last step of the compaction of a segment: the log says that its LSNs
+ * are gone, then its file goes. Threads: the one that compacts.
  */
 #include "base/kill_point.h"
 #include "couch/compact_priv.h"

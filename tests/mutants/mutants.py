@@ -50,7 +50,7 @@ M("fs: the directory of a new file is not synced", "crash killed_first_start 200
 # ---- whose turn it is
 
 M("epoch: not raised", "unit wal_log_file", "src/wal/seg_file_own.c", ("    slot.epoch++;\n", ""))
-M("epoch: not compared", "unit wal_log_file", "src/wal/seg_file_own.c",
+M("epoch: not compared", "unit wal_file_bad", "src/wal/seg_file_own.c",
   ("    if (find_owned(f, store, epoch) != NULL)\n        return SS_OK;",
    "    if (store != epoch || find_owned(f, store, epoch) != NULL)\n        return SS_OK;"))
 M("clean flag: not taken back by the next owner", "crash killed_in_append 200",
@@ -59,7 +59,7 @@ M("LOCK: shared", "unit wal_log_file", "src/wal/seg_file_own.c",
   ("LOCK_EX | LOCK_NB", "LOCK_SH | LOCK_NB"))
 M("STORE: the older slot counts", "unit wal_log_file", "src/wal/store_slot.c",
   ("one.generation > s->generation", "one.generation < s->generation"))
-M("STORE: a damaged slot is as good as none", "unit wal_log_file", "src/wal/store_slot.c",
+M("STORE: a damaged slot is as good as none", "unit wal_file_bad", "src/wal/store_slot.c",
   ("        s->clean = false;\n        s->epoch++;\n", ""))
 
 # ---- the log's bytes
@@ -80,7 +80,7 @@ M("group: cut short but taken", "unit wal_log_mem", "src/wal/walk.c",
   ("    if (s.n - FRAME_GROUP_BYTES < g->payload)", "    if (s.n < FRAME_GROUP_BYTES)"))
 M("LSN: off by one", "unit wal_log_mem", "src/wal/log_append.c",
   ("    g.first_lsn = g.durable_lsn + 1;", "    g.first_lsn = g.durable_lsn + 2;"))
-M("LSN: a gap inside a segment is fine", "unit wal_log_file", "src/wal/walk.c",
+M("LSN: a gap inside a segment is fine", "unit wal_file_bad", "src/wal/walk.c",
   ("    if (g->first_lsn != w->next_lsn)\n", "    if (g->first_lsn < w->next_lsn)\n"))
 M("damage is taken for a torn tail", "unit wal_log_mem", "src/wal/walk.c",
   ("        if (g.durable_lsn >= w->next_lsn)", "        if (g.durable_lsn > w->next_lsn + 1000000)"))
@@ -104,6 +104,8 @@ M("index: LevelDB's own log is believed", "unit kv_kv", "src/kv/kv.c",
   ("    if (!opt->clean)\n        TRY(drop_logs(path, e));\n", ""))
 M("barrier: flushes nothing", "unit couch_compact", "src/kv/kv.c",
   ("    leveldb_compact_range(kv->db, \"\\xff\", 1, \"\\xff\\xff\", 2);\n", ""))
+M("barrier: a flush that did not begin counts", "unit kv_kv", "src/kv/kv.c",
+  ("    if (after <= before)\n", "    if (after < before)\n"))
 M("barrier: its error is ignored", "unit kv_kv", "src/kv/kv.c",
   ("    return text == NULL ? ST_OK : kv_fail(e, \"barrier\", text);",
    "    (void)e;\n    leveldb_free(text);\n    return ST_OK;"))

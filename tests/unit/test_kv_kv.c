@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -331,8 +332,8 @@ static enum status zero_block(void *arg, const char *name)
     return ST_OK;
 }
 
-/* What a power cut may make of a log that nobody synced: a block of zeros, with blocks after it. The
- * records are such that blocks end where records end: then LevelDB says nothing. */
+/* What a power cut may make of a log that nobody synced: a block of zeros, with blocks after it.
+ * The records are such that blocks end where records end: then LevelDB says nothing. */
 static void a_hole_in_leveldbs_log(void **state)
 {
     enum { PUTS = 256, VALUE = 481 };
@@ -375,6 +376,22 @@ static void a_failed_flush_is_reported(void **state)
     put(d, "a", "one");
     assert_int_equal(kv_barrier(d->kv, SLICE_LIT("K"), SLICE_LIT("1"), &d->e), ST_OK);
     put(d, "b", "two");
+    for (int n = 1; n < 100; n++) { /* in the way of the next table, not of the next log */
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "%s/%06d.ldb", d->path, n);
+        (void)mkdir(path, 0700);
+    }
+    assert_int_not_equal(kv_barrier(d->kv, SLICE_LIT("K"), SLICE_LIT("2"), &d->e), ST_OK);
+}
+
+/* And of a new log that it could not make, not at all. */
+static void a_flush_that_did_not_begin_is_reported(void **state)
+{
+    struct dir *d = *state;
+
+    open_kv(d, false);
+    put(d, "b", "two");
     assert_int_equal(fs_remove_tree(d->path, &d->e), ST_OK);
     assert_int_not_equal(kv_barrier(d->kv, SLICE_LIT("K"), SLICE_LIT("2"), &d->e), ST_OK);
 }
@@ -389,6 +406,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(damage_is_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hole_in_leveldbs_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_flush_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_flush_that_did_not_begin_is_reported, set_up, tear_down),
     };
 
     if (argc == 6 && strcmp(argv[1], "write") == 0)

@@ -17,9 +17,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 
-#include "wal/frame.h"
-#include "wal/seg_file.h"
-#include "wal_fix.h"
+#include "wal_file_fix.h"
 
 /* ---- replaced calls ---- */
 
@@ -84,86 +82,16 @@ int statvfs(const char *restrict path, struct statvfs *restrict v)
     return 0;
 }
 
-/* ---- a directory per test ---- */
-
-struct dir {
-    char path[64];
-    struct fix f;
-};
-
-/* In memory where there is such a place: these tests sync a lot. */
-static void new_dir(struct dir *d)
-{
-    (void)snprintf(d->path, sizeof d->path, "%s/divan-wal-XXXXXX",
-                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(d->path));
-}
-
-static void open_store(struct dir *d)
-{
-    char uri[80];
-
-    (void)snprintf(uri, sizeof uri, "file:%s", d->path);
-    assert_int_equal(seg_store_open(uri, &d->f.ss, &d->f.e), ST_OK);
-}
-
-static void close_store(struct dir *d)
-{
-    fix_close(&d->f);
-    d->f.ss->ops->close(d->f.ss);
-}
-
 static int set_up(void **state)
 {
-    struct dir *d = mem_zalloc(sizeof *d);
-
     memset(&fake, 0, sizeof fake);
-    new_dir(d);
-    d->f.seed = 42;
-    d->f.segment_bytes = 64 << 10;
-    open_store(d);
-    assert_int_equal(fix_open(&d->f), ST_OK);
-    *state = d;
-    return 0;
+    return dir_begin(state);
 }
 
 static int tear_down(void **state)
 {
-    struct dir *d = *state;
-    struct err e;
-
     memset(&fake, 0, sizeof fake);
-    close_store(d);
-    assert_int_equal(fs_remove_tree(d->path, &e), ST_OK);
-    mem_free(d);
-    return 0;
-}
-
-static void reopen(struct dir *d)
-{
-    close_store(d);
-    open_store(d);
-    assert_int_equal(fix_open(&d->f), ST_OK);
-}
-
-static void some_groups(struct fix *f, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        assert_int_equal(fix_append(f, 1 + fix_mix(i) % 5), ST_OK);
-}
-
-static void tail_path(const struct dir *d, char *out, size_t n)
-{
-    (void)snprintf(out, n, "%s/0/log/%016llx.seg", d->path,
-                   (unsigned long long)log_tail_seg(d->f.log));
-}
-
-static off_t size_of(const char *path)
-{
-    struct stat info;
-
-    assert_int_equal(stat(path, &info), 0);
-    return info.st_size;
+    return dir_end(state);
 }
 
 /* ---- tests ---- */
@@ -511,101 +439,6 @@ static void descriptors_are_bounded(void **state)
     fix_verify(f, 0);
 }
 
-/* Whoever names another epoch than the one that the store was acquired under changes nothing. */
-static void another_epoch_is_fenced(void **state)
-{
-    struct dir *d = *state;
-    const struct seg_store_ops *ops = d->f.ss->ops;
-    uint64_t epoch = d->f.super.epoch, tail = log_tail_seg(d->f.log);
-    char bytes[FRAME_SEG_BYTES] = {0};
-    struct iovec iov = {bytes, 8};
-    uint32_t len;
-    struct err e;
-
-    some_groups(&d->f, 3);
-    for (uint64_t other = epoch - 1; other <= epoch + 1; other += 2) {
-        assert_int_equal(ops->append(d->f.ss, 0, other, tail, 64, &iov, 1, &e), SS_FENCED);
-        assert_int_equal(ops->seg_create(d->f.ss, 0, other, 99, bytes, 64, &e), SS_FENCED);
-        assert_int_equal(ops->truncate(d->f.ss, 0, other, tail, 64, &e), SS_FENCED);
-        assert_int_equal(ops->rewrite(d->f.ss, 0, other, tail, 64, &e), SS_FENCED);
-        assert_int_equal(ops->seal(d->f.ss, 0, other, tail, 64, &e), SS_FENCED);
-        assert_int_equal(ops->del(d->f.ss, 0, other, tail, &e), SS_FENCED);
-        assert_int_equal(ops->resolve(d->f.ss, 0, other, tail, &len, &e), SS_FENCED);
-        assert_int_equal(ops->checkpoint(d->f.ss, 0, other, 1, true, &e), SS_FENCED);
-    }
-    fix_verify(&d->f, 0);
-    reopen(d);
-    fix_verify(&d->f, 0);
-}
-
-/* A slot that fails its checksum may have been the newer one: nobody may count on "clean" then, and
- * its epoch was perhaps used. */
-static void a_damaged_slot_counts_as_newer(void **state)
-{
-    struct dir *d = *state;
-    struct seg_store *ss = d->f.ss;
-    uint64_t epoch = d->f.super.epoch;
-    struct ss_super super;
-    char path[96];
-    struct buf b;
-    struct err e;
-
-    fix_close(&d->f);
-    assert_int_equal(ss->ops->checkpoint(ss, 0, epoch, 1, true, &e), SS_OK);
-    ss->ops->close(ss);
-    (void)snprintf(path, sizeof path, "%s/0/STORE", d->path);
-    for (unsigned slot = 0; slot < 2; slot++) {
-        buf_init(&b, 1 << 20);
-        assert_int_equal(fs_read_file(path, &b, &e), ST_OK);
-        b.p[slot * 4096 + 40] ^= 1; /* the epoch */
-        assert_int_equal(fs_write_atomic(path, buf_slice(&b), &e), ST_OK);
-        open_store(d);
-        assert_int_equal(seg_file_peek(d->f.ss, 0, &super, &e), ST_OK);
-        assert_false(super.clean);
-        assert_true(super.epoch > epoch);
-        d->f.ss->ops->close(d->f.ss);
-        b.p[slot * 4096 + 40] ^= 1;
-        assert_int_equal(fs_write_atomic(path, buf_slice(&b), &e), ST_OK);
-        buf_free(&b);
-    }
-    open_store(d);
-    assert_int_equal(fix_open(&d->f), ST_OK);
-}
-
-/* A group is missing, and the one after it lies where it began: nothing fails a checksum. */
-static void a_group_that_is_cut_out_is_damage(void **state)
-{
-    struct dir *d = *state;
-    char path[96];
-    uint32_t from, to;
-    struct buf b;
-    struct err e;
-
-    some_groups(&d->f, 3);
-    from = (uint32_t)log_bytes(d->f.log);
-    assert_int_equal(fix_append(&d->f, 3), ST_OK);
-    to = (uint32_t)log_bytes(d->f.log);
-    some_groups(&d->f, 3);
-    assert_int_equal(log_tail_seg(d->f.log), 1);
-    tail_path(d, path, sizeof path);
-    close_store(d);
-    buf_init(&b, 1 << 20);
-    assert_int_equal(fs_read_file(path, &b, &e), ST_OK);
-    memmove(b.p + from, b.p + to, b.n - to);
-    b.n -= to - from;
-    assert_int_equal(fs_write_atomic(path, buf_slice(&b), &e), ST_OK);
-    buf_free(&b);
-    open_store(d);
-    assert_int_equal(fix_open_from(&d->f, 1), ST_CORRUPT);
-    assert_non_null(strstr(d->f.e.reason, "damaged"));
-    /* without it, what follows is a log of its own */
-    assert_int_equal(fs_remove_tree(d->path, &e), ST_OK);
-    assert_int_equal(fs_mkdirs(d->path, &e), ST_OK);
-    d->f.ss->ops->close(d->f.ss);
-    open_store(d);
-    assert_int_equal(fix_open(&d->f), ST_OK);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -621,9 +454,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_append_syncs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(readers_beside_the_appender, set_up, tear_down),
         cmocka_unit_test_setup_teardown(descriptors_are_bounded, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(another_epoch_is_fenced, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_damaged_slot_counts_as_newer, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_group_that_is_cut_out_is_damage, set_up, tear_down),
     };
 
     log_set_level(LOG_ERROR_);
