@@ -28,8 +28,7 @@ enum status partition_check_id(struct slice id, struct err *e)
         return ST_OK;
     colon = id.n != 0 ? memchr(id.p, ':', id.n) : NULL;
     if (colon == NULL)
-        return err_word(e, ST_BAD_REQUEST, "illegal_docid",
-                        "Doc id must be of form partition:id");
+        return err_word(e, ST_BAD_REQUEST, "illegal_docid", "Doc id must be of form partition:id");
     if (colon + 1 == id.p + id.n)
         return err_word(e, ST_BAD_REQUEST, "illegal_docid", "Document id must not be empty");
     return partition_check(slice_of(id.p, (size_t)(colon - id.p)), e);

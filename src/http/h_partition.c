@@ -63,7 +63,6 @@ const struct json *rq_partition_body(struct request *rq, const struct json *body
     json_add(a, both, id);
     json_put(a, selector, "$and", both);
     for (const struct json *v = body->first; v != NULL; v = v->next)
-        json_put_key(a, copy, v->key,
-                     slice_eq(v->key, SLICE_LIT("selector")) ? selector : v);
+        json_put_key(a, copy, v->key, slice_eq(v->key, SLICE_LIT("selector")) ? selector : v);
     return copy;
 }

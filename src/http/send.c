@@ -87,10 +87,9 @@ static struct MHD_Response *make_response(struct exchange *x)
     /* To HEAD libmicrohttpd would send the last chunk of a chunked body: the client would read it
      * as the next answer. */
     if (rp->stream != NULL && (x->rq.method != M_HEAD || rp->stream->sized))
-        return MHD_create_response_from_callback(rp->stream->sized ? rp->stream->size
-                                                                   : MHD_SIZE_UNKNOWN,
-                                                 rp->stream->sized ? LIMIT_STREAM_CHUNK / 2 : HTTP10_BLOCK,
-                                                 content_reader, x, NULL);
+        return MHD_create_response_from_callback(
+            rp->stream->sized ? rp->stream->size : MHD_SIZE_UNKNOWN,
+            rp->stream->sized ? LIMIT_STREAM_CHUNK / 2 : HTTP10_BLOCK, content_reader, x, NULL);
     if (rp->body.n == 0)
         return MHD_create_response_from_buffer(0, none, MHD_RESPMEM_PERSISTENT);
     if (x->rq.method != M_HEAD)

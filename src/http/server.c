@@ -12,8 +12,8 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/digest.h"
-#include "base/limits.h"
 #include "base/fs.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -307,8 +307,8 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
         (struct sockaddr *)(void *)sa, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped,
-        h, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
-        connection_limit(), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
+        h, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_CONN_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(LIMIT_IDLE_US / 1000000),
         MHD_OPTION_LISTEN_BACKLOG_SIZE, 512u, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
