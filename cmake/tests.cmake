@@ -152,11 +152,11 @@ endif()
 
 set(kill_modes plain)
 if(DIVAN_KILL_POINTS)
-  set(kill_modes power points recovery)
+  set(kill_modes power points recovery backup)
 endif()
 if(NOT DIVAN_FUZZ)
   foreach(mode ${kill_modes})
-    a_test(kill.${mode} kill 300 ${PYTHON} tests/kill/kill.py ${mode} --seconds 20
+    a_test(kill.${mode} kill 300 ${PYTHON} tests/kill/kill.py ${mode} --seconds 15
       --server ${PROJECT_BINARY_DIR}/divan)
   endforeach()
 endif()

@@ -53,11 +53,17 @@ def winner(leaves):
 class Doc:
     """Acknowledged leaves by revision, and what the open request would make of them."""
 
-    __slots__ = ("leaves", "pending")
+    __slots__ = ("leaves", "pending", "seen")
 
     def __init__(self):
         self.leaves = {}
         self.pending = None  # (revisions that go, revision or None, generation, Leaf or None)
+        self.seen = [{}]  # every state since watch()
+
+    def watch(self):
+        # In this order: a settle in another thread is in the copy or comes behind it.
+        self.seen = seen = []
+        seen.append(dict(self.leaves))
 
     def ask(self, gone, leaf, rev=None):
         gen = generation(rev) if rev else 1 + max((generation(r) for r in gone), default=0)
@@ -70,6 +76,14 @@ class Doc:
         if leaf is not None:
             self.leaves[rev] = leaf
         self.pending = None
+        self.seen.append(dict(self.leaves))
+
+    def was(self, revs):
+        """The state since watch() that has these leaves, or the one that is asked for; or None."""
+        for leaves in self.seen:
+            if set(leaves) == set(revs):
+                return leaves
+        return self.accept(revs)
 
     def accept(self, revs):
         """The leaves that a server shows; None when they are those of neither state."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ends the server under mixed writes, again and again, and compares what is left with an oracle.
 
-  kill.py plain|power|points|recovery [--cycles N] [--seconds S] [--seed N] [--server FILE] ...
+  kill.py plain|power|points|recovery|backup [--cycles N] [--seconds S] [--seed N] ...
 
 plain      SIGKILL at a random moment
 power      SIGKILL, and then everything is forgotten, torn or garbled that no fsync covered
@@ -10,6 +10,9 @@ points     the process ends itself at a named place (base/kill_point.h), every p
            of the times the power goes as well. Fails when a place was never reached
 recovery   SIGKILL, and then again and again while it starts: at random moments, at the places of
            recovery, with the indexes deleted or damaged before; half of the times with power cuts
+backup     divan backup beside the writes, into the same folder again and again, sometimes killed;
+           a backup that ended well is restored, checked, started and compared: every document is as
+           it was at a moment after the backup began; then SIGKILL
 
 Needs a build with -DDIVAN_KILL_POINTS=ON (preset kill), whose limits are small; plain and power
 take any build. What has to hold is in verify.py. The seed fixes what is asked for and when; threads
@@ -31,7 +34,7 @@ import time
 import book as oracle
 from load import Chores, Writer, create
 from server import Died, Server
-from verify import Violation, dump, verify, want
+from verify import Violation, dump, verify, verify_copy, want
 from wire import Gone, Wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -41,6 +44,8 @@ CHECK = 8  # cycles between two runs of divan check
 REBUILD = 6  # cycles between two deletions of the indexes
 POINT_SECONDS = 0.8
 STARTS_MAX = 4
+OFTEN = 25  # each kill point in a run of 1,000 cycles or more; with 64 of them that takes 1,750
+MODES = ("plain", "power", "points", "recovery", "backup")
 
 
 class Life:
@@ -72,17 +77,18 @@ class Run:
         self.hits = collections.Counter()
         # Of passes to ask for; learned.
         self.most = {p: 200 if p.startswith(("log.", "commit.")) else 3 for p in self.points}
-        self.cycle = self.acked = self.cuts = self.kills = 0
+        self.cycle = self.acked = self.cuts = self.kills = self.backups = 0
         self.server = Server(args.server, args.tools, args.root)
         self.wire = None
         self.purges = False
+        self.saved = False  # a backup of this life ended well
         self.fresh()
 
     # one data directory ------------------------------------------------------
 
     def fresh(self):
         """An empty data directory with the database and its index."""
-        self.server.remove("data", "crashed")
+        self.server.remove("data", "crashed", "backup")
         self.server.remember()
         self.book = oracle.Book(WRITERS)
         self.start(None)
@@ -94,7 +100,8 @@ class Run:
 
     def start(self, point):
         """True: it serves. False: it ended at its kill point."""
-        self.traced = self.mode == "power" or (self.mode != "plain" and self.rng.random() < 0.5)
+        half = self.mode in ("points", "recovery")
+        self.traced = self.mode == "power" or (half and self.rng.random() < 0.5)
         if self.traced:
             self.server.remember()
         self.server.spawn(point, self.traced)
@@ -106,7 +113,7 @@ class Run:
     def run(self):
         end = time.monotonic() + self.args.seconds if self.args.seconds else None
         began = shown = time.monotonic()
-        while self.cycle < self.args.cycles and not (end and time.monotonic() > end):
+        while self.wants_more() and not (end and time.monotonic() > end):
             if self.cycle % FRESH == FRESH - 1:
                 self.close_book()
                 self.fresh()
@@ -119,10 +126,19 @@ class Run:
         self.show(time.monotonic() - began)
         return self.table()
 
+    def wants_more(self):
+        """Cycles are left; a long run goes on a little when a point is just short."""
+        if self.mode != "points" or self.args.cycles < 1000 or self.cycle < self.args.cycles:
+            return self.cycle < self.args.cycles
+        short = any(self.hits[p] < OFTEN for p in self.points)
+        return short and self.cycle < self.args.cycles * 5 // 4
+
     def show(self, seconds):
+        acked = self.acked + self.book.acked
+        more = "%d backups compared, " % self.backups if self.mode == "backup" else ""
         print(
-            "%s: %d cycles, %d kills, %d power cuts, %d acked writes, 0 violations, %.0f s"
-            % (self.mode, self.cycle, self.kills, self.cuts, self.acked + self.book.acked, seconds),
+            "%s: %d cycles, %d kills, %d power cuts, %d acked writes, %s0 violations, %.0f s"
+            % (self.mode, self.cycle, self.kills, self.cuts, acked, more, seconds),
             flush=True,
         )
 
@@ -157,6 +173,8 @@ class Run:
         threads.append(Chores(life, "%d %d" % (self.args.seed, self.cycle)))
         for thread in threads:
             thread.start()
+        if self.mode == "backup":
+            self.backup()
         if point and not point[0].startswith("stop."):
             slow = 2.5 if point[0].startswith("blob.") else 1  # the last step of _compact
             hit = self.server.wait_end(slow * POINT_SECONDS) or self.server.kill()
@@ -172,9 +190,34 @@ class Run:
                 raise thread.failure
         return hit
 
+    def backup(self):
+        """Beside the writes; what was acknowledged before it must be in it."""
+        time.sleep(self.rng.uniform(0, 0.1))
+        for part in self.book.parts:
+            for doc in list(part.docs.values()):
+                doc.watch()
+        seconds = self.rng.uniform(0, 0.1) if self.rng.random() < 0.25 else 60
+        self.saved = self.server.backup(seconds)
+
+    def compare_backup(self):
+        self.saved = False
+        self.backups += 1
+        copy = self.server.restored()
+        found = copy.check()
+        want(found is None, "divan check of the backup:", found)
+        copy.spawn()
+        copy.wait_ready()
+        wire = Wire(copy.port)
+        verify_copy(wire, self.book)
+        wire.close()
+        copy.kill()
+        copy.remove("data")
+
     def after_death(self):
         self.kills += 1
         self.wire.close()
+        if self.saved:
+            self.compare_backup()
         if self.traced:
             self.cuts += 1
             self.server.cut_power(self.rng.getrandbits(48))
@@ -253,7 +296,7 @@ class Run:
             return True
         for name in self.points:
             print("  %-24s %5d" % (name, self.hits[name]))
-        enough = 25 if self.cycle >= 1000 * len(self.points) // 40 else 1
+        enough = OFTEN if self.cycle >= 1000 else 1
         missed = [p for p in self.points if self.hits[p] < enough]
         if self.cycle < 4 * len(self.points):
             return True  # A short run cannot reach them all.
@@ -265,7 +308,7 @@ class Run:
 def arguments():
     build = ROOT / "build" / "kill"
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
-    parser.add_argument("mode", choices=("plain", "power", "points", "recovery"))
+    parser.add_argument("mode", choices=MODES)
     parser.add_argument("--cycles", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=0, help="end after this time")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))

@@ -158,6 +158,32 @@ class Server:
         )
         return None if done.returncode == 0 else done.stdout.decode("utf-8", "replace")
 
+    def backup(self, seconds):
+        """divan backup beside the server; True: it ended well. Killed after so many seconds."""
+        command = [self.program, "backup", self.path("data"), self.path("backup")]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            said = child.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            return False
+        if child.returncode != 0:
+            raise Died("backup: ended with %d: %s" % (child.returncode, said.decode()))
+        return True
+
+    def restored(self):
+        """A server of its own, on what was brought back from the backup."""
+        copy = Server(self.program, self.tools, self.path("restored"))
+        copy.remove("data")
+        command = [self.program, "restore", self.path("backup"), copy.path("data")]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False
+        )
+        if done.returncode != 0:
+            raise Died("restore: ended with %d: %s" % (done.returncode, done.stdout.decode()))
+        return copy
+
     def lose_index(self, names):
         """The folders that may be deleted are."""
         for store in os.listdir(self.path("data")):

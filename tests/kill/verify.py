@@ -68,7 +68,21 @@ def verify_doc(doc_id, doc, row):
         check_content(row["doc"], leaves[top], doc_id)
     happened = leaves is not doc.leaves
     doc.leaves, doc.pending = leaves, None
+    doc.watch()
     return happened
+
+
+def verify_copy(wire, book):
+    """A backup: each document is as it was at some moment since the backup began."""
+    held, _ = changes(wire)
+    for part in book.parts:
+        for doc_id, doc in part.docs.items():
+            row = held.pop(doc_id, None)
+            leaves = doc.was([c["rev"] for c in row["changes"]] if row else [])
+            want(leaves is not None, "BACKUP", doc_id, "there", row, "may be", doc.seen)
+            if row:
+                check_content(row["doc"], leaves[oracle.winner(leaves)], doc_id)
+    want(not held, "INVENTED IN THE BACKUP", sorted(held))
 
 
 def verify_docs(wire, book):
