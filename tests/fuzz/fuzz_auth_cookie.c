@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_auth_cookie.c: hostile Cookie headers. Nothing in them may crash, and nobody gets in
- * with a session that was not made under the secret. */
+/* tests/fuzz/fuzz_auth_cookie.c: hostile Cookie headers. Nothing in them may crash, and nobody gets
+ * in with a session that was not made under the secret. */
 #include <stdint.h>
 
 #include "auth/auth_priv.h"
