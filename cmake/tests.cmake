@@ -165,6 +165,7 @@ endif()
 
 a_test(lint.layers lint 30 ${PYTHON} tools/check_layers.py)
 a_test(lint.style lint 30 ${PYTHON} tools/check_style.py)
+a_test(lint.mutants lint 30 ${PYTHON} tests/mutants/run --apply)
 find_program(CLANG_FORMAT NAMES clang-format-14 clang-format)
 find_program(CLANG_TIDY NAMES clang-tidy-14 clang-tidy)
 if(CLANG_FORMAT)

@@ -392,8 +392,15 @@ static void a_flush_that_did_not_begin_is_reported(void **state)
 
     open_kv(d, false);
     put(d, "b", "two");
-    assert_int_equal(fs_remove_tree(d->path, &d->e), ST_OK);
+    for (int n = 1; n < 100; n++) {
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "%s/%06d.log", d->path, n);
+        (void)mkdir(path, 0700);
+    }
     assert_int_not_equal(kv_barrier(d->kv, SLICE_LIT("K"), SLICE_LIT("2"), &d->e), ST_OK);
+    assert_int_equal(fs_remove_tree(d->path, &d->e), ST_OK);
+    assert_int_not_equal(kv_barrier(d->kv, SLICE_LIT("K"), SLICE_LIT("3"), &d->e), ST_OK);
 }
 
 int main(int argc, char **argv)
