@@ -368,7 +368,7 @@ static enum status look_local(struct salvage_run *r, struct slice id, struct sli
     struct commit_op *op;
     struct seg_ptr p;
     bool is_inline;
-    char *bytes;
+    char *bytes = NULL;
     uint64_t n;
 
     v = arena_dup(r->w->a, v);
