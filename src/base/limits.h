@@ -80,6 +80,7 @@
 #define LIMIT_COMMIT_QUEUE_BYTES (256u << 20)    /* 503 */
 #define LIMIT_FREE_BYTES         (512ull << 20)  /* 507: kept free on the disk, or ... */
 #define LIMIT_FREE_PERCENT       5               /* ... this much of it when that is less */
+#define LIMIT_SHORT_ROOM         (16u << 20)     /* above that: deletes are not mixed with writes */
 #define LIMIT_FREE_LAST_PART     4               /* a quarter of that not even deletes may use */
 #define LIMIT_OWN_STORES         64              /* 503: databases with a store of their own */
 

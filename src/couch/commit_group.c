@@ -59,6 +59,12 @@ static bool is_db_op(const struct commit_op *op)
            op->kind == COMMIT_DB_PROPS || (op->kind == COMMIT_MOVE && op->move->what >= MOVE_DB);
 }
 
+/* What may use the disk's reserve (wal/log_append.c). */
+static bool makes_room(const struct commit_op *op)
+{
+    return op->kind == COMMIT_MOVE || op->kind == COMMIT_PURGE || op->deleted;
+}
+
 /* What holds for documents of both kinds. */
 static bool may_write(struct commit_op *op)
 {
@@ -79,6 +85,8 @@ static enum staged stage_op(struct group *g, struct commit_op *op)
         return STAGED_NOTHING;
     }
     if (g->n != 0 && (is_db_op(op) || is_db_op(g->slots[0].op)))
+        return STAGED_LATER;
+    if (g->n != 0 && !g->atomic && g->apart && makes_room(op) != makes_room(g->slots[0].op))
         return STAGED_LATER;
     if (g->n != 0 && !g->atomic && g->bodies.n + commit_op_bytes(op) > g->limit)
         return STAGED_LATER;
@@ -395,6 +403,7 @@ static void reset(struct group *g)
 {
     g->n = g->considered = g->batches = 0;
     g->limit = LIMIT_GROUP_BYTES;
+    g->apart = log_is_short(g->s->log);
     recycle(&g->bodies);
     recycle(&g->region);
     recycle(&g->head);

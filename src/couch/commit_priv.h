@@ -30,6 +30,7 @@ struct group {
     struct buf region, head;
     size_t n, considered, batches;
     size_t limit; /* bytes, for what is not compaction's */
+    bool apart;   /* the disk is nearly full: what makes room has groups of its own */
     bool atomic;  /* an atomic batch is being staged: nothing of it may wait for the next group */
     struct slot slots[LIMIT_GROUP_OPS];
     struct log_record recs[LIMIT_GROUP_OPS];

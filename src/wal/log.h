@@ -65,6 +65,9 @@ enum status log_start(struct log *log, struct err *e) MUST_CHECK;
 /* One group: assigns LSNs, writes, makes durable. ST_NO_SPACE: nothing happened. */
 enum status log_append(struct log *log, struct log_record *recs, size_t n,
                        struct err *e) MUST_CHECK;
+/* So little room is left that a group which takes some may be refused. A group is refused as a
+ * whole: what makes room is then not to be in one with it. The appender's. */
+bool log_is_short(struct log *log);
 
 /* The bytes a pointer names, checked against its CRC, into out (p.len bytes). ST_CORRUPT,
  * ST_NOT_FOUND (the segment is gone), ST_IO. */

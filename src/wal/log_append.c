@@ -174,15 +174,27 @@ static bool makes_room(const struct log_record *recs, size_t n)
     return true;
 }
 
-static enum status check_floor(struct log *log, const struct log_record *recs, size_t n,
-                               uint64_t total, struct err *e)
+/* What the disk has left is known, if not for `want` bytes then as of now. */
+static void see_room(struct log *log, uint64_t want)
 {
     uint64_t now = time_mono_us();
 
-    if (total > log->room || now - log->room_at_us > ROOM_CHECK_US) {
-        log->room = log->ss->ops->free_bytes(log->ss);
-        log->room_at_us = now;
-    }
+    if (want <= log->room && now - log->room_at_us <= ROOM_CHECK_US)
+        return;
+    log->room = log->ss->ops->free_bytes(log->ss);
+    log->room_at_us = now;
+}
+
+bool log_is_short(struct log *log)
+{
+    see_room(log, 0);
+    return log->room < LIMIT_SHORT_ROOM;
+}
+
+static enum status check_floor(struct log *log, const struct log_record *recs, size_t n,
+                               uint64_t total, struct err *e)
+{
+    see_room(log, total);
     if (total <= log->room)
         return ST_OK;
     if (makes_room(recs, n) && total <= log->ss->ops->reserve_bytes(log->ss))

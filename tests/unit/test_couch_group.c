@@ -48,6 +48,50 @@ static void a_full_disk_changes_nothing(void **state)
     db_release(db);
 }
 
+static uint64_t no_room(struct seg_store *ss)
+{
+    (void)ss;
+    return 0;
+}
+
+/* What takes room may not spoil the group of what makes room, or a disk that is full would stay
+ * full for as long as somebody tries to write. */
+static void a_full_disk_takes_deletes_that_come_with_writes(void **state)
+{
+    static struct seg_store_ops ops;
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct rev r1 = rev_n(x, 1, 1);
+    bool purged = false;
+    struct commit_op v[4];
+
+    assert_ok(x, put(x, db, "a", none, r1));
+    assert_ok(x, put(x, db, "b", none, r1));
+    db_release(db);
+    fix_close(x);
+    ops = *x->segs->ops;
+    ops.free_bytes = no_room; /* but for the reserve, of which there is enough */
+    x->segs->ops = &ops;
+    fix_open(x);
+    db = open_db(x, "db");
+    v[0] = op_edit(x, db, "c", none, r1);
+    v[1] = op_edit(x, db, "a", r1, rev_n(x, 2, 2));
+    v[1].deleted = true;
+    v[2] = (struct commit_op){.kind = COMMIT_PURGE, .db = db, .docid = SLICE_LIT("b")};
+    v[2].path = &r1;
+    v[2].npath = 1;
+    v[2].purged = &purged;
+    v[3] = op_edit(x, db, "d", none, r1);
+    assert_ok(x, commit_wait(x->s, v, 4, &x->e));
+    assert_int_equal(v[0].st, ST_NO_SPACE);
+    assert_int_equal(v[1].st, ST_OK);
+    assert_int_equal(v[2].st, ST_OK);
+    assert_true(purged);
+    assert_int_equal(v[3].st, ST_NO_SPACE);
+    assert_counts(db, 0, 1, 4);
+    db_release(db);
+}
+
 /* The answer of an append got lost: whatever it was, what is acknowledged is there. */
 static void lost_answers_lose_nothing(void **state)
 {
@@ -326,6 +370,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing, fix_memory, fix_end),
+        cmocka_unit_test_setup_teardown(a_full_disk_takes_deletes_that_come_with_writes, fix_memory,
+                                        fix_end),
         cmocka_unit_test_setup_teardown(lost_answers_lose_nothing, fix_memory, fix_end),
         cmocka_unit_test_setup_teardown(writers_at_once, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(observers_see_all_in_order, fix_files, fix_end),
