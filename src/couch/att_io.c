@@ -16,7 +16,7 @@ struct att_writer {
     struct blobs *blobs; /* referenced */
     uint64_t max, len, id;
     struct buf head;        /* what came before there was a blob */
-    struct blob_writer *to; /* NULL: all is in head */
+    struct blob_writer *to; /* NULL: all is in head, or it is finished */
     bool pinned;
 };
 
@@ -37,7 +37,9 @@ static enum status begin_blob(struct att_writer *w, struct err *e)
     TRY(blobs_take_id(w->blobs, &w->id, e));
     w->pinned = true;
     TRY(blob_create(blobs_home(w->blobs), w->id, &w->to, e));
-    return blob_add(w->to, buf_slice(&w->head), e);
+    TRY(blob_add(w->to, buf_slice(&w->head), e));
+    buf_free(&w->head);
+    return ST_OK;
 }
 
 enum status att_writer_add(struct att_writer *w, struct slice bytes, struct err *e)
@@ -73,6 +75,8 @@ enum status att_writer_finish(struct att_writer *w, struct arena *a, struct att 
     }
     TRY(blob_finish(w->to, &ref, e));
     blobs_finished(w->blobs, w->id, ref.len);
+    blob_writer_free(w->to); /* a request may have a thousand that wait for their commit */
+    w->to = NULL;
     att->data = (struct slice){0};
     att->ptr = (struct seg_ptr){.seg = ref.id, .crc = ref.crc};
     memcpy(att->md5, ref.md5, sizeof(att->md5));

@@ -66,6 +66,7 @@ enum status att_upload_end(struct att_upload *u, struct arena *a, struct att *at
         return ST_OK;
     att->encoding = ATT_GZIP;
     att->len = gunzip_len(u->gz);
+    not_gzip(u); /* it is; but the inflater's memory is not needed any more */
     return ST_OK;
 }
 
