@@ -223,6 +223,8 @@ static enum status compact(struct compactor *c, uint64_t seg)
     struct err e = {0};
     enum status st = has_room(c->s, seg, &e);
 
+    if (st == ST_OK && store_held(c->s)) /* what is moved would lie there twice */
+        st = err_set(&e, ST_UNAVAILABLE, "a backup needs the files");
     if (st == ST_OK)
         st = compact_one(c->s, seg, &pace, &e);
     if (st == ST_OK) {

@@ -81,7 +81,7 @@ static bool unchanged(struct copier *c, const struct backup_file *f)
     const struct backup_file *b = backup_find(&c->before, f->kind, f->store, f->number);
 
     if (b == NULL || b->source_len != f->source_len || b->source_ns != f->source_ns ||
-        b->len != b->source_len)
+        b->len != b->source_len || !backup_is_there(c->dest, b))
         return false;
     count(c, b, false);
     return true;
@@ -495,7 +495,8 @@ static enum status take(struct copier *c, struct err *e)
     st = copy_held(c, e);
     if (st == ST_OK)
         st = write_manifest(c, e);
-    backup_sweep(c->dest, st == ST_OK ? &c->now : &c->before, &c->r->removed_files);
+    if (st == ST_OK || backup_may_sweep(c->dest, &c->before))
+        backup_sweep(c->dest, st == ST_OK ? &c->now : &c->before, &c->r->removed_files);
     return st;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -59,6 +60,17 @@ void backup_data_name(const struct backup_file *f, char out[BACKUP_NAME])
         (void)snprintf(out, BACKUP_NAME, "local.ini");
         break;
     }
+}
+
+bool backup_is_there(const char *dest, const struct backup_file *f)
+{
+    char name[BACKUP_NAME], path[BACKUP_PATH];
+    struct stat info;
+    struct err e;
+
+    backup_name(f, name);
+    return backup_path(path, dest, name, &e) == ST_OK && stat(path, &info) == 0 &&
+           (uint64_t)info.st_size == f->len;
 }
 
 enum status backup_path(char out[BACKUP_PATH], const char *dir, const char *name, struct err *e)

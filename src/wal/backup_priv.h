@@ -38,6 +38,11 @@ void backup_name(const struct backup_file *f, char out[BACKUP_NAME]);
 void backup_data_name(const struct backup_file *f, char out[BACKUP_NAME]);
 enum status backup_path(char out[BACKUP_PATH], const char *dir, const char *name,
                         struct err *e) MUST_CHECK;
+/* The copy lies in dest, by its length: somebody may have taken it out of the folder. */
+bool backup_is_there(const char *dest, const struct backup_file *f);
+/* After a backup that failed: not when there are manifests and none can be read, for then the files
+ * are what is left of a backup. */
+bool backup_may_sweep(const char *dest, const struct backup_manifest *before);
 /* Removes from dest what m does not name; counts files. */
 void backup_sweep(const char *dest, const struct backup_manifest *m, uint64_t *removed);
 /* Creates or opens dir/name and takes a flock. ST_EXISTS: somebody has it for wait_ms. */

@@ -71,6 +71,22 @@ static enum status old_manifest(void *arg, const char *name)
     return strncmp(name, "MANIFEST.", 9) == 0 ? sweep_one(arg, name) : ST_OK;
 }
 
+static enum status see_manifest(void *arg, const char *name)
+{
+    bool *any = arg;
+
+    *any = *any || strncmp(name, "MANIFEST.", 9) == 0;
+    return ST_OK;
+}
+
+bool backup_may_sweep(const char *dest, const struct backup_manifest *before)
+{
+    bool any = false;
+    struct err e;
+
+    return before->generation != 0 || (fs_list(dest, see_manifest, &any, &e) == ST_OK && !any);
+}
+
 void backup_sweep(const char *dest, const struct backup_manifest *m, uint64_t *removed)
 {
     struct sweeper s = {.dest = dest, .keep = map_new(), .sub = "", .removed = removed};

@@ -215,6 +215,39 @@ def test_cut_short(place):
         assert server.get("/db").json()["doc_count"] == 300 + 12 * 600
 
 
+def test_copies_that_are_gone_are_made_again(place):
+    data, dest = os.path.join(place, "data"), os.path.join(place, "copy")
+    with Server(data=data) as server:
+        assert server.put("/db").status == 201
+        fill(server, "db", 0)
+        server.stop()
+    divan("backup", data, dest)
+    gone = [f for f in files_of(dest) if "/log/" in f]
+    assert gone
+    for name in gone:
+        os.unlink(os.path.join(dest, name))
+    divan("backup", data, dest)
+    divan("backup", "--verify", dest)
+
+
+def test_a_failed_backup_leaves_one_whose_manifest_is_damaged(place):
+    data, dest = os.path.join(place, "data"), os.path.join(place, "copy")
+    with Server(data=data) as server:
+        assert server.put("/db").status == 201
+        server.stop()
+    divan("backup", data, dest)
+    (manifest,) = [f for f in files_of(dest) if f.startswith("MANIFEST.")]
+    with open(os.path.join(dest, manifest), "r+b") as file:
+        file.write(b"D")
+    before = files_of(dest)
+    os.rename(os.path.join(data, "0", "log"), os.path.join(data, "0", "away"))
+    divan("backup", data, dest, want=1)
+    assert files_of(dest) == before
+    os.rename(os.path.join(data, "0", "away"), os.path.join(data, "0", "log"))
+    divan("backup", data, dest)
+    divan("backup", "--verify", dest)
+
+
 def test_wrong_input(place):
     dest = os.path.join(place, "b")
     with Server() as server:
