@@ -185,6 +185,7 @@ struct changes {
     uint64_t rows;                 /* emitted */
     uint64_t scanned;
     bool done, at_end;
+    bool picked; /* rows were looked up: `scanned` is not all that lie before `last` */
 };
 
 struct changes *changes_new(struct db *db, const struct changes_opts *opts)
@@ -351,9 +352,10 @@ static enum status open_cursor(struct changes *c, bool *open, struct err *e)
     c->cursor =
         changes_cursor_new(c->db, c->opts.descending ? c->opts.since : c->last, c->opts.descending);
     rows = c->cursor->end_seq > c->cursor->since ? c->cursor->end_seq - c->cursor->since : 0;
-    if (c->opts.ids != NULL && (uint64_t)c->opts.nids * PICK_COST < rows)
-        return pick(c->cursor, c->opts.ids, c->opts.nids, e);
-    return ST_OK;
+    if (c->opts.ids == NULL || (uint64_t)c->opts.nids * PICK_COST >= rows)
+        return ST_OK;
+    c->picked = true;
+    return pick(c->cursor, c->opts.ids, c->opts.nids, e);
 }
 
 static void reach_end(struct changes *c)
@@ -448,7 +450,7 @@ uint64_t changes_pending(const struct changes *c)
      * purged): exact without a scan. */
     if (total == k.update_seq)
         return k.update_seq - c->last;
-    if (c->opts.since == 0 && k.purge_seq == 0 && c->scanned <= total)
+    if (!c->picked && c->opts.since == 0 && k.purge_seq == 0 && c->scanned <= total)
         return total - c->scanned;
     uint64_t bound = k.update_seq - c->last;
     return count_rows(c->db, c->last, UINT64_MAX, bound < total ? bound : total);
