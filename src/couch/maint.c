@@ -19,7 +19,7 @@ enum {
     TICK_US = 1000000,
     BARRIER_US = 60 * 1000000,
     BARRIER_BYTES = 64 << 20,
-    BARRIER_RECORDS = 1 << 16, /* about half a second of replay */
+    BARRIER_RECORDS = 1 << 15, /* about a third of a second of replay */
     DROP_KEY_MAX = LIMIT_DOCID_BYTES + 64
 };
 

@@ -88,7 +88,8 @@ static void updates_do_not_outrun_compaction(void **state)
 
 /* ---- replay ---- */
 
-enum { REPLAY_BATCH = 500, REPLAY_MOST = 200000 };
+/* Without barriers it is LevelDB's memtable that bounds what is replayed: 60,000 to 66,000 here. */
+enum { REPLAY_BATCH = 500, REPLAY_MOST = 60000 };
 
 /* In a process of its own, which ends as by SIGKILL. Returns only when that went wrong. */
 static int write_and_die(const char *dir, unsigned docs, unsigned first)
@@ -133,7 +134,7 @@ static void write_in_child(struct fix *x, unsigned docs, unsigned first)
 
 static void replay_is_bounded(void **state)
 {
-    static const unsigned sizes[] = {50000, 300000, 60000};
+    static const unsigned sizes[] = {25000, 300000, 60000};
     struct fix *x = *state;
     unsigned docs = 0;
 
