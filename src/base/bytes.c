@@ -21,13 +21,6 @@ static const char *rd_take(struct rd *r, size_t n)
     return p;
 }
 
-uint8_t rd_u8(struct rd *r)
-{
-    const char *p = rd_take(r, 1);
-
-    return p != NULL ? (uint8_t)*p : 0;
-}
-
 uint32_t rd_le32(struct rd *r)
 {
     const char *p = rd_take(r, 4);
