@@ -329,7 +329,7 @@ enum staged stage_doc(struct group *g, struct commit_op *op)
     if (!fill_slot(g, sl, &ed))
         return STAGED_NOTHING;
     *group_record(g) = (struct log_record){.type = LOG_DOC,
-                                           .flags = sl->deleted ? LOG_F_TOMBSTONE : 0,
+                                           .flags = op->deleted ? LOG_F_TOMBSTONE : 0,
                                            .dbnum = op->db->num,
                                            .keyhash = h};
     g->hash[place] = (uint16_t)(g->n + 1);

@@ -9,7 +9,8 @@
  *     goes into the log again (a moved record without bodies), so that an index made from the log
  *     alone says the same
  *   4 counts are made to agree with the rows; databases and _local documents go into the log again
- *   5 what is lost, and what may be older than it was, is listed in DATA/<n>/salvage-<time>.txt
+ *   5 blobs that no document names go into quarantine
+ *   6 what is lost, and what may be older than it was, is listed in DATA/<n>/salvage-<time>.txt
  * A crash in between: --salvage starts over. Threads: the opener; the committer runs.
  */
 #include <stdarg.h>
@@ -572,6 +573,7 @@ enum status salvage_finish(struct store *s, struct err *e)
 {
     struct salvage_run *r = s->salvage;
     static const struct compact_pace pace = {.moved = compact_no_pace};
+    unsigned long long kept = 0;
     enum status st;
 
     r->w = compact_work_new(s, 0, &pace);
@@ -584,6 +586,10 @@ enum status salvage_finish(struct store *s, struct err *e)
     if (st == ST_OK && r->lines != 0)
         st = write_states(r, e);
     tell_lost(r);
+    if (st == ST_OK)
+        st = salvage_keep_blobs(s, r->lines != 0, &kept, e);
+    if (kept != 0)
+        line(r, "%llu attachments that no document names are kept in quarantine", kept);
     if (st == ST_OK)
         st = write_report(r, e);
     compact_work_free(r->w);

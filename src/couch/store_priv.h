@@ -208,6 +208,9 @@ enum status salvage_finish(struct store *s, struct err *e) MUST_CHECK;
 /* The log ends before what the index has seen. */
 void salvage_missing(struct salvage_run *r, uint64_t first, uint64_t last);
 void salvage_free(struct salvage_run *r); /* NULL is fine */
+/* salvage_blobs.c: after damage moves the blobs that no row names to DATA/<n>/quarantine. */
+enum status salvage_keep_blobs(struct store *s, bool damaged, unsigned long long *kept,
+                               struct err *e) MUST_CHECK;
 
 /* ---- recover.c ---- */
 enum status store_recover(struct store *s, const struct store_options *opt,

@@ -33,6 +33,8 @@ struct peer {
     struct peer_addr addr;
     char *userpwd;
     const _Atomic int *stop;
+    bool (*ended)(void *arg); /* or NULL; see peer_watch */
+    void *ended_arg;
 };
 
 /* ---- addresses ---- */
@@ -355,11 +357,22 @@ static void collect_finished(struct peer *p)
 }
 
 /* Moves everything on until f is done or the job is told to stop. */
+void peer_watch(struct peer *p, bool (*ended)(void *arg), void *arg)
+{
+    p->ended = ended;
+    p->ended_arg = arg;
+}
+
+static bool goes_on(const struct peer *p)
+{
+    return atomic_load(p->stop) == 0 && (p->ended == NULL || !p->ended(p->ended_arg));
+}
+
 static bool run_until(struct peer *p, struct fetch *f)
 {
     int running;
 
-    while (!f->done && atomic_load(p->stop) == 0) {
+    while (!f->done && goes_on(p)) {
         (void)curl_multi_perform(p->multi, &running);
         collect_finished(p);
         if (!f->done)
@@ -375,9 +388,9 @@ static bool is_passing(CURLcode result, long code)
 
 static bool nap(const struct peer *p, unsigned ms)
 {
-    for (; ms > 0 && atomic_load(p->stop) == 0; ms -= 10 < ms ? 10 : ms)
+    for (; ms > 0 && goes_on(p); ms -= 10 < ms ? 10 : ms)
         time_sleep_us(10000);
-    return atomic_load(p->stop) == 0;
+    return goes_on(p);
 }
 
 enum status fetch_wait(struct peer *p, struct fetch *f, long *code, struct err *e)

@@ -31,6 +31,8 @@ struct peer;
 struct peer *peer_new(const struct peer_addr *addr, const _Atomic int *stop);
 void peer_free(struct peer *p);   /* ends what is under way; NULL is fine */
 void peer_wakeup(struct peer *p); /* any thread: looks at the stop flag now */
+/* ended: asked every second while something is waited for; true is as good as the stop flag. */
+void peer_watch(struct peer *p, bool (*ended)(void *arg), void *arg);
 
 struct fetch;
 /* method "GET", "POST" or "PUT"; path is appended to the database's URL ("/_changes?..."). body is

@@ -279,11 +279,11 @@ static enum status open_target(struct repl_job *j, struct err *e)
         return err_word(e, ST_NOT_FOUND, "db_not_found", "could not open %.*s",
                         (int)j->spec.target.n, j->spec.target.p);
     TRY(commit_wait(stores_main(j->stores), &op, 1, e));
-    if (op.st == ST_OK)
-        j->db = op.created;
-    else
+    if (op.st == ST_EXISTS) /* made by somebody else meanwhile */
         return stores_db(j->stores, j->spec.target, &j->db, e);
-    return ST_OK;
+    *e = op.err;
+    j->db = op.created;
+    return op.st;
 }
 
 static enum status open_source(struct repl_job *j, struct arena *a, struct err *e)
@@ -358,6 +358,11 @@ static enum status run_pages(struct repl_job *j, struct err *e)
     return st;
 }
 
+static bool target_is_gone(void *db)
+{
+    return db_dropped(db);
+}
+
 enum status repl_pull(struct repl_job *j, struct err *e)
 {
     struct arena *a = arena_new();
@@ -368,9 +373,15 @@ enum status repl_pull(struct repl_job *j, struct err *e)
     if (st == ST_OK)
         st = open_target(j, e);
     if (st == ST_OK)
+        peer_watch(j->peer, target_is_gone, j->db);
+    if (st == ST_OK)
         st = checkpoint_load(j, a, e);
     arena_free(a);
     if (st == ST_OK)
         st = run_pages(j, e);
+    j->target_gone = j->db != NULL && db_dropped(j->db);
+    if (j->target_gone)
+        st = err_word(e, ST_NOT_FOUND, "db_not_found", "could not open %.*s", (int)j->spec.target.n,
+                      j->spec.target.p);
     return st;
 }

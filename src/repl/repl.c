@@ -94,7 +94,8 @@ static void pull_once(struct repl_job *j)
     j->db = NULL;
 }
 
-/* A continuous replication goes on after errors, waiting longer each time. */
+/* A continuous replication goes on after errors, waiting longer each time. It ends with its target:
+ * whoever dropped that does not expect it to be made again. */
 static void run_continuous(struct repl_job *j)
 {
     uint64_t wait_ms = 1000;
@@ -105,6 +106,10 @@ static void run_continuous(struct repl_job *j)
         pull_once(j);
         if (atomic_load(&j->stop) != 0)
             break;
+        if (j->target_gone) {
+            log_warn("replication %s: ended: %s", j->spec.id, j->err.reason);
+            break;
+        }
         log_warn("replication %s: %s; trying again", j->spec.id, j->err.reason);
         if (time_mono_us() - began > 60000000)
             wait_ms = 1000;

@@ -58,6 +58,7 @@ struct repl_job {
     struct buf old_history;    /* items of earlier sessions, newest first, commas between */
     struct buf start_time;     /* instance_start_time of the source */
     bool no_bulk_get;
+    bool target_gone; /* it was dropped while we wrote to it */
 };
 
 /* pull.c: the whole of one replication, on the job's thread. */

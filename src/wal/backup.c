@@ -238,10 +238,14 @@ static bool is_damaged(const struct bytes *b, const struct groups *g)
 static enum status find_end(const struct copier *c, const char *path, struct bytes *b,
                             struct groups *g, struct err *e)
 {
+    struct ss_super super;
     struct groups first;
+    bool torn;
 
     walk(b, g);
     first = *g;
+    /* After a clean stop nobody was writing a group, and nobody will any more in this segment. */
+    torn = !c->later && !(seg_file_peek(c->segs, c->store, &super, e) == ST_OK && super.clean);
     for (unsigned i = 0; g->end == first.end && !all_zero(b, g->end); i++) {
         if (i == TORN_TRIES)
             break;
@@ -249,7 +253,7 @@ static enum status find_end(const struct copier *c, const char *path, struct byt
         TRY(read_from(path, b, first.end, e));
         walk(b, g);
     }
-    if (g->end == first.end && !all_zero(b, g->end) && (c->later || is_damaged(b, g)))
+    if (g->end == first.end && !all_zero(b, g->end) && (!torn || is_damaged(b, g)))
         return err_set(e, ST_CORRUPT, "%s is damaged at byte %llu: see divan check", path,
                        (unsigned long long)g->end);
     *g = first;

@@ -24,6 +24,9 @@ enum status seg_file_keep(struct seg_store *s, uint64_t store, uint64_t seg,
 /* Moves it there. */
 enum status seg_file_set_aside(struct seg_store *s, uint64_t store, uint64_t seg,
                                struct err *e) MUST_CHECK;
+/* Moves a finished object there; durable. */
+enum status seg_file_set_aside_obj(struct seg_store *s, uint64_t store, uint64_t id,
+                                   struct err *e) MUST_CHECK;
 /* Writes over bytes of it; durable. */
 enum status seg_file_patch(struct seg_store *s, uint64_t store, uint64_t seg, uint32_t off,
                            const void *bytes, size_t n, struct err *e) MUST_CHECK;

@@ -1,5 +1,5 @@
-/* wal/seg_file_salvage.c: what salvage does to segment files: copies that are kept, bytes that are
- * written over. Threads: the opener. */
+/* wal/seg_file_salvage.c: what salvage does to files of segments and objects: copies that are kept,
+ * bytes that are written over. Threads: the opener. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ enum { CHUNK = 1 << 20 };
 
 /* DATA/<n>/quarantine, made, and a name in it that is free. */
 static enum status kept_path(const struct seg_file *f, uint64_t store, uint64_t seg,
-                             char out[SEG_FILE_PATH], struct err *e)
+                             const char *ext, char out[SEG_FILE_PATH], struct err *e)
 {
     char dir[SEG_FILE_PATH], parent[SEG_FILE_PATH], name[80];
 
@@ -24,8 +24,8 @@ static enum status kept_path(const struct seg_file *f, uint64_t store, uint64_t 
     TRY(fs_mkdirs(dir, e));
     TRY(fs_sync_dir(parent, e));
     for (unsigned n = 0;; n++) {
-        (void)snprintf(name, sizeof name, "quarantine/%016llx.%llu.%u.seg", (unsigned long long)seg,
-                       (unsigned long long)time_wall_ms(), n);
+        (void)snprintf(name, sizeof name, "quarantine/%016llx.%llu.%u.%s", (unsigned long long)seg,
+                       (unsigned long long)time_wall_ms(), n, ext);
         seg_file_path(f, out, store, name);
         if (!fs_exists(out))
             return ST_OK;
@@ -66,7 +66,7 @@ enum status seg_file_keep(struct seg_store *s, uint64_t store, uint64_t seg, str
     enum status st;
     int in, out;
 
-    TRY(kept_path(f, store, seg, to, e));
+    TRY(kept_path(f, store, seg, "seg", to, e));
     seg_file_seg_path(f, from, store, seg);
     in = open(from, O_RDONLY | O_CLOEXEC);
     if (in < 0)
@@ -86,13 +86,29 @@ enum status seg_file_set_aside(struct seg_store *s, uint64_t store, uint64_t seg
     struct seg_file *f = seg_file_of(s);
     char from[SEG_FILE_PATH], to[SEG_FILE_PATH];
 
-    TRY(kept_path(f, store, seg, to, e));
+    TRY(kept_path(f, store, seg, "seg", to, e));
     seg_file_seg_path(f, from, store, seg);
     if (rename(from, to) != 0)
         return ss_status(seg_file_errno(e, "rename", from));
     TRY(sync_kept(f, store, e));
     seg_fds_drop(&f->readers, store, seg);
     return ss_status(seg_file_sync_log_dir(f, store, e));
+}
+
+enum status seg_file_set_aside_obj(struct seg_store *s, uint64_t store, uint64_t id, struct err *e)
+{
+    struct seg_file *f = seg_file_of(s);
+    char from[SEG_FILE_PATH], to[SEG_FILE_PATH], name[40];
+
+    TRY(kept_path(f, store, id, "blb", to, e));
+    (void)snprintf(name, sizeof name, "blob/%016llx.blb", (unsigned long long)id);
+    seg_file_path(f, from, store, name);
+    if (rename(from, to) != 0)
+        return ss_status(seg_file_errno(e, "rename", from));
+    TRY(sync_kept(f, store, e));
+    seg_fds_drop(&f->readers, store, id);
+    seg_file_path(f, from, store, "blob");
+    return fs_sync_dir(from, e);
 }
 
 enum status seg_file_patch(struct seg_store *s, uint64_t store, uint64_t seg, uint32_t off,

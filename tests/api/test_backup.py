@@ -303,6 +303,25 @@ def test_a_damaged_log_is_not_copied(place):
         server.start()
 
 
+def test_a_damaged_last_group_is_not_copied_after_a_clean_stop(place):
+    """No server was writing it: it was acknowledged, and a copy without it would lack it silently."""
+    with Server() as server:
+        server.put("/db")
+        fill(server, "db", 0)
+        server.put("/db/last", {"mark": "the-last-mark"})
+        server.stop()
+        log = os.path.join(server.data, "0", "log")
+        name = sorted(os.listdir(log))[-1]
+        with open(os.path.join(log, name), "r+b") as f:
+            f.seek(f.read().index(b"the-last-mark"))
+            f.write(b"X")
+        text = divan("backup", server.data, os.path.join(place, "b"), want=1)
+        assert name in text and "is damaged at byte" in text, text
+        server.data, data = tempfile.mkdtemp(prefix="divan-test-"), server.data
+        shutil.rmtree(data)
+        server.start()
+
+
 @pytest.fixture
 def small_disk():
     folder = tempfile.mkdtemp(prefix="divan-test-small-")

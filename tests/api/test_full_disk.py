@@ -6,7 +6,7 @@ import tempfile
 import time
 
 import pytest
-from support.server import Server
+from support.server import PASSWORD, USER, Server, quote
 
 SIZE = 64 * 1024 * 1024
 
@@ -97,6 +97,11 @@ def test_full_disk(small_disk):
         assert reply.status in (507, 201), reply
         if reply.status == 201:
             assert all(r.get("error") == "insufficient_storage" for r in reply.json()), reply
+        # A replication that cannot make its target says why.
+        source = "http://%s:%s@127.0.0.1:%d/full" % (quote(USER), quote(PASSWORD), server.port)
+        body = {"source": source, "target": "copy", "create_target": True}
+        reply = server.post("/_replicate", body)
+        assert reply.status == 507 and reply.json()["error"] == "insufficient_storage", reply
         # Reading goes on, and what was acknowledged is there.
         held = verify(server, acked)
         assert not [i for i in held if i not in acked]

@@ -5,7 +5,7 @@ import threading
 import time
 
 from support.check import error
-from support.server import Server
+from support.server import PASSWORD, USER, Server, quote
 
 
 def own(server, name):
@@ -135,3 +135,26 @@ def test_racing_creations():
         names = server.get("/_all_dbs").json()
         server.restart(kill=True)
         assert server.get("/_all_dbs").json() == names
+
+
+def wait_until(true, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_idle_replication_ends_with_its_target():
+    with Server() as server:
+        server.put("/source")
+        server.put("/source/a", {})
+        own(server, "copy")
+        url = "http://%s:%s@127.0.0.1:%d/source" % (quote(USER), quote(PASSWORD), server.port)
+        body = {"source": url, "target": "copy", "continuous": True}
+        assert server.post("/_replicate", body).status == 202
+        wait_until(lambda: server.get("/copy/a").status == 200)
+        assert server.get("/_scheduler/jobs").json()["total_rows"] == 1
+        assert server.delete("/copy").status == 200
+        wait_until(lambda: server.get("/_scheduler/jobs").json()["total_rows"] == 0)
+        wait_stores(server, [0])
+        assert server.get("/copy").status == 404

@@ -63,10 +63,13 @@ static void a_full_disk_takes_deletes_that_come_with_writes(void **state)
     struct db *db = make_db(x, "db");
     struct rev r1 = rev_n(x, 1, 1);
     bool purged = false;
-    struct commit_op v[4];
+    struct commit_op v[5], graft = op_edit(x, db, "k", none, rev_n(x, 1, 7));
 
     assert_ok(x, put(x, db, "a", none, r1));
     assert_ok(x, put(x, db, "b", none, r1));
+    assert_ok(x, put(x, db, "k", none, r1));
+    graft.new_edits = false;
+    assert_ok(x, run1(x, &graft)); /* a conflict */
     db_release(db);
     fix_close(x);
     ops = *x->segs->ops;
@@ -82,13 +85,16 @@ static void a_full_disk_takes_deletes_that_come_with_writes(void **state)
     v[2].npath = 1;
     v[2].purged = &purged;
     v[3] = op_edit(x, db, "d", none, r1);
-    assert_ok(x, commit_wait(x->s, v, 4, &x->e));
+    v[4] = op_edit(x, db, "k", r1, rev_n(x, 2, 2)); /* one leaf: the document is not deleted */
+    v[4].deleted = true;
+    assert_ok(x, commit_wait(x->s, v, 5, &x->e));
     assert_int_equal(v[0].st, ST_NO_SPACE);
     assert_int_equal(v[1].st, ST_OK);
     assert_int_equal(v[2].st, ST_OK);
     assert_true(purged);
     assert_int_equal(v[3].st, ST_NO_SPACE);
-    assert_counts(db, 0, 1, 4);
+    assert_int_equal(v[4].st, ST_OK);
+    assert_counts(db, 1, 1, 7);
     db_release(db);
 }
 

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "couch_fix.h"
+#include "blob_fix.h"
 
 enum { DOCS = 60, EDITS = 240, SEGMENT = 16 << 10 };
 enum outcome { SAME, UNREADABLE, OLDER, MISSING };
@@ -356,12 +356,92 @@ static void nothing_wrong(void **state)
     assert_check_clean(x);
 }
 
+struct kept {
+    const char *name;
+    size_t *n;
+};
+
+static enum status count_kept(void *arg, const char *name)
+{
+    const struct kept *k = arg;
+
+    *k->n += strncmp(name, k->name, strlen(k->name)) == 0;
+    return ST_OK;
+}
+
+static bool always(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+/* Changes every byte of the text in the file. */
+static void harm_record(int fd, const char *text)
+{
+    size_t n = strlen(text);
+    struct stat st;
+    char *p, *at;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    p = mem_zalloc((size_t)st.st_size);
+    assert_int_equal(pread(fd, p, (size_t)st.st_size, 0), st.st_size);
+    at = memmem(p, (size_t)st.st_size, text, n);
+    assert_non_null(at);
+    assert_int_equal(pwrite(fd, "???", n, at - p), n);
+    mem_free(p);
+}
+
+/* The record that named an attachment is lost: its bytes are not, whatever collects. */
+static void attachments_are_kept(void **state)
+{
+    enum { N = 200000 };
+    struct fix *x = *state;
+    struct world w = {.x = x};
+    char rev[64] = "", path[256], name[40];
+    struct db *db = make_db(x, "db");
+    struct obj_info *v = NULL;
+    size_t n = 0, kept = 0;
+    uint64_t id;
+    int fd;
+
+    put_json(x, db, "first", "{}", rev);
+    rev[0] = '\0';
+    put_att(x, db, "a", "x", slice_of(pattern(x, N, 1), N), rev);
+    rev[0] = '\0';
+    put_json(x, db, "last", "{}", rev);
+    db_release(db);
+    forget_pins(x);
+    assert_int_equal(x->s->segs->ops->obj_list(x->s->segs, 0, &v, &n, &x->e), SS_OK);
+    assert_int_equal(n, 1);
+    id = v[0].id;
+    mem_free(v);
+    fix_close(x);
+    remove_index(x);
+    segment_path(x, 1, path);
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    harm_record(fd, "a/b");
+    close(fd);
+    open_with(&w, true);
+    assert_int_equal(objects(x), 0);
+    snprintf(path, sizeof(path), "%s/0/quarantine", x->dir);
+    snprintf(name, sizeof(name), "%016llx.", (unsigned long long)id);
+    assert_ok(x, fs_list(path, count_kept, &(struct kept){name, &kept}, &x->e));
+    assert_int_equal(kept, 1);
+    fix_close(x);
+    open_with(&w, false);
+    assert_ok(x, blobs_sweep(x->s->blobs, always, NULL, &x->e));
+    assert_false(blobs_worth(x->s->blobs, 0));
+    assert_check_clean(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage),
         cmocka_unit_test(damage_and_no_index),
         cmocka_unit_test_setup_teardown(nothing_wrong, fix_files, fix_end),
+        cmocka_unit_test_setup_teardown(attachments_are_kept, fix_files, fix_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
