@@ -98,6 +98,17 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_
     }
 }
 
+/* A stopping server takes no more connections: who comes now is hung up on. This instead of
+ * MHD_quiesce_daemon, which takes the listening socket out of the threads' epoll sets while they
+ * do so themselves: who comes second finds it gone, and libmicrohttpd (0.9.75) aborts. */
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *sa, socklen_t n)
+{
+    const struct http *h = cls;
+
+    (void)sa, (void)n;
+    return atomic_load(&h->stopping) ? MHD_NO : MHD_YES;
+}
+
 /* We decode ourselves: libmicrohttpd would turn %2F into a slash and end strings at %00. */
 static size_t leave_escaped(void *cls, struct MHD_Connection *conn, char *s)
 {
@@ -303,7 +314,7 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
     if (sa->ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     return MHD_start_daemon(
-        flags, opt->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR,
+        flags, opt->port, on_accept, h, on_request, h, MHD_OPTION_SOCK_ADDR,
         (struct sockaddr *)(void *)sa, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped,
@@ -361,12 +372,9 @@ static bool all_done(struct http *h, unsigned ms)
  * request that waits for its client, and the rest is work of ours that comes to an end. */
 void http_stop(struct http *h)
 {
-    MHD_socket fd;
-
     if (h == NULL)
         return;
-    atomic_store(&h->stopping, 1);
-    fd = MHD_quiesce_daemon(h->daemon);
+    atomic_store(&h->stopping, 1); /* on_accept sees it, and body_begin */
     timers_fire_all(h->timers);
     if (!all_done(h, STOP_GRACE_MS)) {
         log_warn("http: %u requests did not finish in time", atomic_load(&h->open));
@@ -378,7 +386,5 @@ void http_stop(struct http *h)
     pool_stop(h->slow_pool);
     pool_stop(h->pool);
     MHD_stop_daemon(h->daemon);
-    if (fd != MHD_INVALID_SOCKET)
-        (void)close(fd);
     free_http(h);
 }

@@ -1,8 +1,11 @@
 """What was acknowledged survives SIGTERM, SIGKILL, and the loss of the disposable folders."""
 
 import base64
+import contextlib
 import os
 import signal
+import socket
+import threading
 import time
 
 import pytest
@@ -10,6 +13,7 @@ from support.server import Server, quote
 from support.vectors import nearest, pack, random_vectors
 
 DIMS = 8
+STOPS = 5
 
 
 @pytest.fixture
@@ -112,6 +116,35 @@ def test_sigterm_finishes_what_is_in_flight(own):
     feed.close()
     own.start()
     assert own.get("/p/a").status == 200
+
+
+def test_sigterm_while_connections_are_opened(own):
+    over = threading.Event()
+    answers = []
+
+    def visit(port):
+        while not over.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as s:
+                s.sendall(b"GET /_up HTTP/1.1\r\nHost: x\r\n\r\n")
+                answers.append(s.recv(15))
+
+    for _ in range(STOPS):
+        over.clear()
+        answers.clear()
+        visitors = [threading.Thread(target=visit, args=(own.port,)) for _ in range(4)]
+        for visitor in visitors:
+            visitor.start()
+        while len(answers) < 20:
+            time.sleep(0.005)
+        own.process.send_signal(signal.SIGTERM)
+        code = own.process.wait(30)
+        over.set()
+        for visitor in visitors:
+            visitor.join()
+        assert code == 0, own.log_tail()
+        assert b"HTTP/1.1 200 OK" in answers
+        own.process = None
+        own.start()
 
 
 def test_two_servers_never_share_a_directory(own):
