@@ -323,51 +323,19 @@ static enum status gone_rows(struct applier *ap, const struct log_record *rec,
     return ST_OK;
 }
 
-static void remember_purge(struct applier *ap, uint32_t dbnum, uint64_t purge_seq)
-{
-    if (ap->npurges == ap->purges_cap) {
-        ap->purges_cap = ap->purges_cap * 2 + 16;
-        ap->purges = mem_realloc(ap->purges, ap->purges_cap * sizeof(*ap->purges));
-    }
-    ap->purges[ap->npurges++] = (struct apply_purge){dbnum, purge_seq};
-}
-
-/* The infos that are no longer kept: of this batch, and of LevelDB. */
-static enum status trim_purges(struct applier *ap, uint32_t dbnum, uint64_t first, struct err *e)
-{
-    struct purge_walk *w;
-    struct purge_info info;
-    uint64_t seq;
-    bool got = true;
-    enum status st = ST_OK;
-
-    for (size_t i = 0; i < ap->npurges; i++)
-        if (ap->purges[i].dbnum == dbnum && ap->purges[i].purge_seq < first)
-            kv_batch_delete(ap->batch, key_purge(ap->arena, dbnum, ap->purges[i].purge_seq));
-    w = purge_walk_new(ap->kv, dbnum, 0);
-    while (st == ST_OK && got) {
-        st = purge_walk_next(w, &seq, &info, &got, e);
-        got = st == ST_OK && got && seq < first;
-        if (got)
-            kv_batch_delete(ap->batch, key_purge(ap->arena, dbnum, seq));
-    }
-    purge_walk_free(w);
-    return st;
-}
-
 static enum status info_row(struct applier *ap, const struct log_record *rec,
                             const struct purge_record *p, const struct doc_record *d, struct err *e)
 {
     struct purge_info info = {
         .seq = d->seq, .docnum = d->docnum, .docid = d->docid, .revs = p->revs, .nrevs = p->nrevs};
 
-    TRY(trim_purges(ap, rec->dbnum, p->first, e));
+    TRY(apply_trim_purges(ap, rec->dbnum, p->first, e));
     if (p->purge_seq < p->first)
         return ST_OK;
     memcpy(info.uuid, p->uuid, sizeof(info.uuid));
     purge_info_encode(&info, &ap->value);
     put_value(ap, key_purge(ap->arena, rec->dbnum, p->purge_seq));
-    remember_purge(ap, rec->dbnum, p->purge_seq);
+    apply_remember_purge(ap, rec->dbnum, p->purge_seq);
     return ST_OK;
 }
 

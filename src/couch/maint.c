@@ -67,6 +67,27 @@ static bool barrier_due(struct store *s)
     return has_enough(s) || time_mono_us() - s->barrier_us >= BARRIER_US;
 }
 
+/* A barrier when one is due, or somebody waits for one. */
+static enum status keep_up(struct store *s, struct err *e)
+{
+    bool due;
+
+    mutex_lock(&s->maint_mu);
+    due = s->maint_want > s->maint_done;
+    mutex_unlock(&s->maint_mu);
+    if (!due && !barrier_due(s))
+        return ST_OK;
+    TRY(maint_barrier(s, e));
+    mutex_lock(&s->maint_mu);
+    /* What recovery applied is durable after the first barrier of this life, not before. */
+    if (s->maint_done != atomic_load(&s->barrier_lsn)) {
+        s->maint_done = atomic_load(&s->barrier_lsn); /* whoever waits may have begun to just now */
+        cond_broadcast(&s->maint_cond);
+    }
+    mutex_unlock(&s->maint_mu);
+    return ST_OK;
+}
+
 void maint_applied(struct store *s)
 {
     if (atomic_load(&s->barrier_called) || !has_enough(s))
@@ -157,6 +178,8 @@ static enum status drop_rows(struct store *s, uint32_t dbnum, struct err *e)
     while (st == ST_OK && n == LIMIT_DROP_CHUNK && !atomic_load(&s->maint_quit)) {
         st = drop_chunk(s, prefix, &from, &n, e);
         KILL_POINT("drop.chunk");
+        if (st == ST_OK) /* a huge database takes minutes, and a start would replay these */
+            st = keep_up(s, e);
         if (st == ST_OK && !buf_ok(&from))
             st = err_set(e, ST_CORRUPT, "a key longer than any that is written");
     }
@@ -216,7 +239,7 @@ static void maint_main(void *arg)
 
     for (;;) {
         struct err e = {0};
-        bool stop, drop, want, due;
+        bool stop, drop;
 
         mutex_lock(&s->maint_mu);
         if (!s->maint_stopping && !s->maint_drop && s->maint_want <= s->maint_done &&
@@ -224,24 +247,14 @@ static void maint_main(void *arg)
             cond_wait_us(&s->maint_cond, &s->maint_mu, TICK_US);
         stop = s->maint_stopping;
         drop = s->maint_drop;
-        want = s->maint_want > s->maint_done;
         s->maint_drop = false;
         mutex_unlock(&s->maint_mu);
         if (stop)
             return;
         if (drop && maint_drops(s, &e) != ST_OK)
             store_die(s, "deleting the rows of a dropped database", &e);
-        due = want || barrier_due(s);
-        if (due && maint_barrier(s, &e) != ST_OK)
+        if (keep_up(s, &e) != ST_OK)
             store_die(s, "barrier", &e);
-        mutex_lock(&s->maint_mu);
-        /* What recovery applied is durable after the first barrier of this life, not before. */
-        if (due && s->maint_done != atomic_load(&s->barrier_lsn)) {
-            s->maint_done =
-                atomic_load(&s->barrier_lsn); /* whoever waits may have begun to just now */
-            cond_broadcast(&s->maint_cond);
-        }
-        mutex_unlock(&s->maint_mu);
     }
 }
 

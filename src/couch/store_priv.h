@@ -76,6 +76,7 @@ struct apply_purge {
     uint32_t dbnum;
     uint64_t purge_seq;
 };
+enum { APPLY_KEPT = 64 };
 struct applier {
     struct kv *kv;
     struct kv_batch *batch;
@@ -91,6 +92,7 @@ struct applier {
     struct map *fresh;          /* rows of documents that the batch puts; NULL: none yet */
     struct apply_purge *purges; /* infos that the batch puts */
     size_t npurges, purges_cap;
+    struct apply_purge kept[APPLY_KEPT]; /* by dbnum: no info with a lower purge_seq has a row */
 };
 void applier_init(struct applier *ap, struct kv *kv, struct accounts *accounts);
 void applier_fini(struct applier *ap);
@@ -102,6 +104,11 @@ enum status apply_doc(struct applier *ap, const struct log_record *rec, struct d
 /* Rows of any record, decoded from its bytes. ST_CORRUPT. */
 enum status apply_record(struct applier *ap, const struct log_record *rec,
                          struct err *e) MUST_CHECK;
+/* apply_purges.c: the batch puts the row of an info. */
+void apply_remember_purge(struct applier *ap, uint32_t dbnum, uint64_t purge_seq);
+/* Deletes the infos before `first`, which are no longer kept: of this batch, and of LevelDB. */
+enum status apply_trim_purges(struct applier *ap, uint32_t dbnum, uint64_t first,
+                              struct err *e) MUST_CHECK;
 /* Adds meta rows and the applied LSN, writes the batch, starts an empty one. */
 enum status apply_flush(struct applier *ap, struct err *e) MUST_CHECK;
 

@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include "base/time.h"
 #include "couch/changes.h"
 #include "couch/doc_read.h"
 #include "couch/purge.h"
@@ -546,6 +547,41 @@ static void random_purges_moves_and_drops(void **state)
     db_release(db[1]);
 }
 
+/* A purge must not pass what LevelDB remembers of all infos that were kept before. */
+static void purges_stay_fast(void **state)
+{
+    enum { PARTS = 12, PART = 1500 };
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    uint64_t us[PARTS], start;
+
+    atomic_store(&db->purged_infos_limit, 1);
+    for (unsigned i = 0; i < PARTS; i++) {
+        start = time_mono_us();
+        for (unsigned k = 0; k < PART; k += 100) {
+            struct commit_op ops[100] = {0};
+            struct rev r = rev_n(x, 1, 1);
+            bool gone[1];
+
+            for (unsigned n = 0; n < 100; n++)
+                ops[n] = (struct commit_op){.kind = COMMIT_PURGE,
+                                            .db = db,
+                                            .docid = arena_printf(x->a, "%u", n),
+                                            .path = &r,
+                                            .npath = 1,
+                                            .purged = gone};
+            assert_ok(x, commit_wait(x->s, ops, 100, &x->e));
+            assert_int_equal(ops[99].st, ST_OK);
+            arena_reset(x->a);
+        }
+        us[i] = time_mono_us() - start;
+    }
+    print_message("%d purges took %llu us, later %llu us\n", PART, (unsigned long long)us[0],
+                  (unsigned long long)us[PARTS - 1]);
+    assert_true(us[PARTS - 1] < 10 * us[0] + 200000);
+    db_release(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +596,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(purge_records_go_with_the_oldest_segment, small_files,
                                         fix_end),
         cmocka_unit_test_setup_teardown(random_purges_moves_and_drops, small_files, fix_end),
+        cmocka_unit_test_setup_teardown(purges_stay_fast, small_files, fix_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
