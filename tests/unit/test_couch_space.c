@@ -96,7 +96,7 @@ static void updates_do_not_outrun_compaction(void **state)
 
 /* ---- barriers ---- */
 
-/* Rows of a dropped database go in chunks, and whoever waits for a barrier waits for one of them. */
+/* Rows of a dropped database go in chunks; who waits for a barrier waits for one of them. */
 static void a_drop_lets_barriers_pass(void **state)
 {
     enum { DROP_DOCS = 30000, DROP_BATCH = 500 };
