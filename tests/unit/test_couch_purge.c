@@ -558,13 +558,12 @@ static void purges_stay_fast(void **state)
     atomic_store(&db->purged_infos_limit, 1);
     for (unsigned i = 0; i < PARTS; i++) {
         struct rev r = rev_n(x, 1, 1);
+        bool gone[1];
 
         start = time_mono_us();
         for (unsigned k = 0; k < PART; k += 100) {
             struct commit_op ops[100],
                 op = {.kind = COMMIT_PURGE, .db = db, .path = &r, .npath = 1};
-            bool gone[1];
-
             op.purged = gone;
             for (unsigned n = 0; n < 100; n++) {
                 ops[n] = op;
