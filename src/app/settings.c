@@ -15,10 +15,13 @@
 #include "base/text.h"
 #include "couch/stores.h"
 
+/* What differs from the base, in memory and in the file: a change that is not to persist leaves the
+ * stored value alone. p is NULL where there is none; never in both. The settings' arena. */
 struct change {
     struct change *next;
-    struct slice section, key, value; /* the settings' arena */
-    bool persist;
+    struct slice section, key;
+    struct slice value;  /* effective */
+    struct slice stored; /* in the file */
 };
 struct web_copy {
     struct web_options opt;
@@ -115,7 +118,7 @@ static enum status combine(const struct settings *s, const struct change *change
     *out = *s->base;
     out->arena = s->arena;
     for (const struct change *c = changes; c != NULL; c = c->next)
-        if (!is_admins(c->section))
+        if (c->value.p != NULL && !is_admins(c->section))
             TRY(config_set(out, c->section, c->key, c->value, e));
     return ST_OK;
 }
@@ -143,6 +146,13 @@ static const struct change *find(const struct change *list, struct slice section
     return list;
 }
 
+static bool has_value(const struct change *list, struct slice section, struct slice key)
+{
+    const struct change *c = find(list, section, key);
+
+    return c != NULL && c->value.p != NULL;
+}
+
 static enum status base_admin(struct settings *s, struct slice name, struct err *e)
 {
     for (unsigned i = s->base->nadmins; i-- > 0;)
@@ -165,10 +175,10 @@ static enum status change_admins(struct settings *s, const struct change *old,
                                  const struct change *list, struct err *e)
 {
     for (const struct change *c = list; c != NULL; c = c->next)
-        if (is_admins(c->section))
+        if (c->value.p != NULL && is_admins(c->section))
             TRY(auth_add_admin(s->auth, c->key, c->value, e));
     for (const struct change *c = old; c != NULL; c = c->next)
-        if (is_admins(c->section) && find(list, c->section, c->key) == NULL)
+        if (is_admins(c->section) && !has_value(list, c->section, c->key))
             TRY(base_admin(s, c->key, e));
     return ST_OK;
 }
@@ -183,9 +193,9 @@ static enum status write_file(const struct settings *s, const struct change *lis
     buf_init(&b, (size_t)4 << 20);
     buf_str(&b, "; written by the server: PUT and DELETE of /_node/_local/_config\n");
     for (const struct change *c = list; c != NULL; c = c->next)
-        if (c->persist)
+        if (c->stored.p != NULL)
             buf_printf(&b, "[%.*s]\n%.*s = %.*s\n", (int)c->section.n, c->section.p, (int)c->key.n,
-                       c->key.p, (int)c->value.n, c->value.p);
+                       c->key.p, (int)c->stored.n, c->stored.p);
     st = buf_ok(&b) ? fs_write_atomic(s->file, buf_slice(&b), e)
                     : err_set(e, ST_TOO_LARGE, "too many options");
     buf_free(&b);
@@ -210,8 +220,7 @@ static enum status read_one(void *arg, struct slice section, struct slice key, s
         return err_set(e, ST_TOO_LARGE, "more than %d options", LIMIT_SETTINGS);
     c->section = arena_dup(r->arena, s.section);
     c->key = arena_dup(r->arena, key);
-    c->value = arena_dup(r->arena, value);
-    c->persist = true;
+    c->value = c->stored = arena_dup(r->arena, value);
     *r->end = c;
     r->end = &c->next;
     return ST_OK;
@@ -261,22 +270,28 @@ static void end(struct settings *s)
 static struct change *with(struct settings *s, const struct setting *in)
 {
     struct change *first = NULL, **at = &first;
+    struct change new = {.section = arena_dup(s->arena, in->section),
+                         .key = arena_dup(s->arena, in->key)};
+    const struct change *old = find(s->changes, in->section, in->key);
 
+    if (in->value.p != NULL)
+        new.value = arena_dup(s->arena, in->value);
+    if (in->persist)
+        new.stored = new.value;
+    else if (old != NULL)
+        new.stored = old->stored;
     for (const struct change *c = s->changes; c != NULL; c = c->next) {
-        if (slice_eq(c->section, in->section) && slice_eq(c->key, in->key))
+        if (c == old)
             continue;
         *at = arena_alloc(s->arena, sizeof(**at));
         **at = *c;
         (*at)->next = NULL;
         at = &(*at)->next;
     }
-    if (in->value.p == NULL)
-        return first;
-    *at = arena_zalloc(s->arena, sizeof(**at));
-    **at = (struct change){.section = arena_dup(s->arena, in->section),
-                           .key = arena_dup(s->arena, in->key),
-                           .value = arena_dup(s->arena, in->value),
-                           .persist = in->persist};
+    if (new.value.p != NULL || new.stored.p != NULL) {
+        *at = arena_alloc(s->arena, sizeof(**at));
+        **at = new;
+    }
     return first;
 }
 
@@ -292,7 +307,9 @@ static size_t count(const struct change *c)
 /* An admin that the start gave is there at the next one: it cannot be taken away from here. */
 static enum status check_delete(const struct settings *s, const struct setting *in, struct err *e)
 {
-    if (in->value.p != NULL || find(s->changes, in->section, in->key) != NULL)
+    const struct change *c = find(s->changes, in->section, in->key);
+
+    if (in->value.p != NULL || (c != NULL && (c->value.p != NULL || in->persist)))
         return ST_OK;
     if (is_admins(in->section) && in_base(s, in->key))
         return err_set(e, ST_FORBIDDEN,

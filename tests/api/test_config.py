@@ -119,6 +119,27 @@ def test_not_persistent(own):
     assert read(own, "/cors/max_age") == "600"
 
 
+def test_what_is_not_persistent_leaves_the_stored_value(own):
+    """Neither the change itself nor the next write of the file takes it away."""
+    passing = {"X-Couch-Persist": "false"}
+    change(own, "/cors/max_age", "7")
+    change(own, "/cors/methods", "GET")
+    assert change(own, "/cors/max_age", "8", headers=passing) == "7"
+    assert own.delete(CONFIG + "/cors/methods", headers=passing).json() == "GET"
+    assert own.delete(CONFIG + "/cors/methods", headers=passing).status == 404
+    change(own, "/cors/headers", "x-one")  # writes the file
+    assert read(own, "/cors/max_age") == "8" and read(own, "/cors/methods") != "GET"
+    own.restart()
+    assert read(own, "/cors/max_age") == "7" and read(own, "/cors/methods") == "GET"
+    change(own, "/cors/max_age", "8", headers=passing)
+    own.delete(CONFIG + "/cors/methods", headers=passing)
+    assert own.delete(CONFIG + "/cors/max_age").json() == "8"
+    assert own.delete(CONFIG + "/cors/methods").status == 200
+    assert own.delete(CONFIG + "/cors/headers").status == 200
+    own.restart()
+    assert read(own, "/cors/max_age") == "600" and read(own, "/cors/methods") != "GET"
+
+
 @pytest.mark.parametrize(
     "path, value, status",
     [
