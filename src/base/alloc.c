@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 
@@ -68,4 +70,15 @@ void *mem_align(size_t align, size_t n)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_discard(void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1);
+    uintptr_t to = ((uintptr_t)p + n) & ~(page - 1);
+
+    /* failing changes nothing but what it costs */
+    if (from < to)
+        (void)madvise((void *)from, to - from, MADV_DONTNEED);
 }

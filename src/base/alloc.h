@@ -13,4 +13,7 @@ char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *mem_dup(const void *p, size_t n) __attribute__((returns_nonnull)); /* n bytes and a NUL */
 void *mem_align(size_t align, size_t n) __attribute__((malloc, returns_nonnull));
 void mem_free(void *p); /* NULL is fine; frees any of the above */
+/* What the n bytes hold is needed no more, their place is: whole pages in them cost no memory until
+ * they are written again. */
+void mem_discard(void *p, size_t n);
 #endif

@@ -226,6 +226,7 @@ static void disarm(struct exchange *x)
 void feed_wait(struct exchange *x)
 {
     if (x->next == STREAM_WAIT) {
+        buf_free(&x->piece); /* it is sent */
         arm(x);
         return;
     }

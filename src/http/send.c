@@ -65,6 +65,8 @@ static ssize_t content_reader(void *cls, uint64_t pos, char *out, size_t max)
         if (x->next == STREAM_DONE)
             return MHD_CONTENT_READER_END_OF_STREAM;
         atomic_store(&x->feed, FEED_PRODUCING);
+        if (x->next == STREAM_WAIT)
+            mem_discard(out, max); /* most of the connection's memory: who waits holds little */
         MHD_suspend_connection(x->conn);
         feed_wait(x);
         return 0;

@@ -1,11 +1,12 @@
 """The _changes feeds."""
 
+import os
 import threading
 import time
 
 import pytest
 from support.check import error
-from support.server import quote
+from support.server import Server, quote
 
 
 def ids(feed):
@@ -280,6 +281,46 @@ def test_many_waiting_feeds(server, ten):
         assert b'"all"' in connection.getresponse().read()
         connection.close()
     assert time.monotonic() - started < 10
+
+
+def memory(server):
+    with open("/proc/%d/status" % server.process.pid, encoding="ascii") as f:
+        return [int(line.split()[1]) for line in f if line.startswith("VmRSS:")][0]
+
+
+def wait_for_feeds(server, n):
+    path = "/_node/_local/_stats/couchdb/httpd/clients_requesting_changes"
+    end = time.monotonic() + 20
+    while server.get(path).json()["value"] < n:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    time.sleep(0.3)
+
+
+@pytest.mark.skipif("DIVAN_SANITIZE" in os.environ, reason="sanitizers keep what was freed")
+@pytest.mark.parametrize("used", [False, True])
+def test_a_waiting_feed_is_small(used):
+    """On a connection that had another request before as well."""
+    connections = []
+    with Server() as server:
+        assert server.put("/db").status == 201
+        head = server.headers_for(None, None, True)
+        for n in range(400):
+            if n == 100:  # what is made once is there
+                wait_for_feeds(server, 100)
+                before = memory(server)
+            connections.append(server.connect(40))
+            if used:
+                connections[-1].request("GET", "/", headers=head)
+                assert connections[-1].getresponse().read()
+            path = "/db/_changes?heartbeat=60000&since=now&feed="
+            path += "longpoll" if n % 2 else "continuous"
+            connections[-1].request("GET", path, headers=head)
+        wait_for_feeds(server, 400)
+        each = (memory(server) - before) / 300
+        for connection in connections:
+            connection.close()
+    assert each < 24, each  # KiB
 
 
 def test_clients_that_leave(server, ten):
