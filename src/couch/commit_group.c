@@ -305,6 +305,8 @@ static void tell_observers(struct group *g)
 
 static void publish_slot(struct group *g, struct slot *sl, struct db_waiter **woken)
 {
+    if (sl->op->kind != COMMIT_MOVE)
+        atomic_fetch_add(&g->s->changes, 1);
     switch (sl->op->kind) {
     case COMMIT_DOC:
     case COMMIT_LOCAL:

@@ -124,6 +124,9 @@ enum staged stage_props(struct group *g, struct commit_op *op)
         op->st = err_set(&op->err, ST_TOO_LARGE, "The security object is too large.");
         return STAGED_NOTHING;
     }
+    op->st = ST_OK;
+    if (op->compact && atomic_load(&db->compact_seq) == db->staged.update_seq)
+        return STAGED_NOTHING; /* all was given up before, and that is durable */
     sl = group_slot(g);
     sl->row = (struct cat_row){
         .dbnum = db->num,

@@ -63,6 +63,7 @@ struct compactor {
     uint64_t bad_seg, bad_until_us; /* could not be emptied; left alone for a while */
     uint64_t seen_bytes;            /* appended at the last look */
     bool asked;
+    uint64_t settled;  /* s->changes + 1 at the last _compact that did all it could; 0: none */
     uint64_t scrubbed; /* the last segment that was read for its checksums */
     bool swept;        /* blobs that the last life left behind */
 };
@@ -276,8 +277,8 @@ static void look_at_blobs(struct compactor *c)
 
 /* ---- requests ---- */
 
-/* The tail becomes an ordinary segment, if there is something to reclaim in it. */
-static void close_tail(struct compactor *c)
+/* The tail becomes an ordinary segment, if something in it can be reclaimed. false: it did not. */
+static bool close_tail(struct compactor *c)
 {
     struct commit_move m = {.what = MOVE_NEXT};
     struct commit_op op = {.kind = COMMIT_MOVE, .move = &m};
@@ -290,25 +291,27 @@ static void close_tail(struct compactor *c)
 
     mem_free(v);
     if (full)
-        return;
+        return true;
     log_want_roll(c->s->log);
     if (commit_wait(c->s, &op, 1, &e) != ST_OK)
-        return;
+        return false;
     while (!sealed && time_mono_us() < end && rest(c, 1000)) {
         n = log_segments(c->s->log, &v);
         for (size_t i = 0; i < n; i++)
             sealed = sealed || (v[i].seg == tail && v[i].sealed);
         mem_free(v);
     }
+    return sealed;
 }
 
-static void serve(struct compactor *c, struct db *db)
+/* Every segment; false: something is left to do. */
+static bool serve_segments(struct compactor *c, struct db *db)
 {
     struct log_seg_info *v;
     uint64_t total = 0;
+    bool all = close_tail(c);
     size_t n;
 
-    close_tail(c);
     n = log_segments(c->s->log, &v);
     for (size_t i = 0; i < n; i++) {
         v[i].sealed = v[i].sealed && live_part(c->s, &v[i]) < ASKED_LIVE &&
@@ -320,10 +323,21 @@ static void serve(struct compactor *c, struct db *db)
     mutex_unlock(&c->mu);
     c->asked = true;
     for (size_t i = 0; i < n && !stopping(c) && !db_dropped(db); i++)
-        if (v[i].sealed)
-            (void)compact(c, v[i].seg); /* one that cannot be emptied was logged */
+        if (v[i].sealed && compact(c, v[i].seg) != ST_OK)
+            all = false; /* it was logged */
     c->asked = false;
     mem_free(v);
+    return all && !stopping(c) && !db_dropped(db);
+}
+
+/* What compaction itself writes would be dead in part again at once: without a change there is
+ * nothing to do. */
+static void serve(struct compactor *c, struct db *db)
+{
+    uint64_t changes = atomic_load(&c->s->changes) + 1;
+
+    if (c->settled != changes)
+        c->settled = serve_segments(c, db) ? changes : 0;
     if (!stopping(c) && !db_dropped(db))
         collect(c);
 }

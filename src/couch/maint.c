@@ -156,8 +156,10 @@ static enum status drop_chunk(struct store *s, struct slice prefix, struct buf *
     kv_iter_free(it);
     if (st == ST_OK && *n != 0)
         st = kv_write(s->kv, c.batch, e);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         blobs_dropped(s->blobs, &c.dropped);
+        atomic_fetch_add(&s->changes, 1);
+    }
     kv_batch_free(c.batch);
     mem_free(c.dropped.v);
     return st;

@@ -1,5 +1,6 @@
 """POST /{db}/_compact: old revisions go, everything else stays, also over restarts and rebuilds."""
 
+import os
 import time
 
 from support.server import Server
@@ -55,6 +56,25 @@ def test_old_revisions_go_and_the_rest_stays(server, db):
     compact(server, db.name)
     assert db.get("a?rev=" + revs[-1]).status == 404
     assert db.get("a").json() == {"_id": "a", "_rev": newest, "n": 6}
+
+
+def test_again_without_a_change_does_nothing():
+    """Its own records, dead as soon as they are written, are no reason to go over it all again."""
+    with Server() as server:
+        assert server.put("/db").status == 201
+        rev = server.put("/db/a", {"n": 0}).json()["rev"]
+        rev = server.put("/db/a", {"n": 1, "_rev": rev}).json()["rev"]
+        log, seen = os.path.join(server.data, "0", "log"), [[]]
+        for doc in (None, None, {"n": 2, "_rev": rev}, None):
+            if doc is not None:
+                assert server.put("/db/a", doc).status == 201
+            compact(server, "db")
+            names = os.listdir(log)
+            stat = os.stat(os.path.join(log, max(names)))
+            seen.append(sorted(names) + [stat.st_mtime_ns])
+        same = [a == b for a, b in zip(seen, seen[1:])]
+        assert same == [False, True, False, True], seen
+        assert server.get("/db/a?rev=" + rev).status == 404
 
 
 def test_sizes_and_attachments_over_restart_and_rebuild():
