@@ -451,7 +451,7 @@ static void rand_step(struct fix *x, struct db **db, struct rand_doc doc[DBS][DO
 {
     uint32_t k = (uint32_t)(unit_random(rnd) % DBS), i = (uint32_t)(unit_random(rnd) % DOCS);
     struct rand_doc *d = &doc[k][i];
-    char id[8], name[8];
+    char id[16], name[8];
     struct rev r;
 
     snprintf(id, sizeof(id), "d%u", (unsigned)i);
@@ -498,7 +498,7 @@ static void rand_look(struct fix *x, struct db **db, struct rand_doc doc[DBS][DO
 
         for (int i = 0; i < DOCS; i++) {
             struct docinfo d;
-            char id[8];
+            char id[16];
             enum status st;
 
             snprintf(id, sizeof(id), "d%d", i);

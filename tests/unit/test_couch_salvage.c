@@ -81,8 +81,7 @@ static void harm_file(const char *path, enum harm h, uint64_t *rnd)
 
         if (h != ZEROS) {
             assert_int_equal(pread(fd, &b, 1, (off_t)off), 1);
-            b ^= h == NOISE || h == WHOLE ? (unsigned char)unit_random(rnd)
-                                          : (unsigned char)(1 << off % 8);
+            b = (unsigned char)(b ^ (h == NOISE || h == WHOLE ? unit_random(rnd) : 1u << off % 8));
         }
         assert_int_equal(pwrite(fd, &b, 1, (off_t)off), 1);
     }

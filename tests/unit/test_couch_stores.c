@@ -217,7 +217,7 @@ static void check_looks_at_every_store(void **state)
     struct stat info;
 
     for (int i = 0; i < 20; i++) {
-        char id[8];
+        char id[16];
 
         snprintf(id, sizeof(id), "d%d", i);
         put_doc(x, a, id);
