@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -18,6 +19,7 @@ static enum status kept_path(const struct seg_file *f, uint64_t store, uint64_t 
                              const char *ext, char out[SEG_FILE_PATH], struct err *e)
 {
     char dir[SEG_FILE_PATH], parent[SEG_FILE_PATH], name[80];
+    struct stat info;
 
     seg_file_path(f, dir, store, "quarantine");
     seg_file_path(f, parent, store, "");
@@ -27,8 +29,8 @@ static enum status kept_path(const struct seg_file *f, uint64_t store, uint64_t 
         (void)snprintf(name, sizeof name, "quarantine/%016llx.%llu.%u.%s", (unsigned long long)seg,
                        (unsigned long long)time_wall_ms(), n, ext);
         seg_file_path(f, out, store, name);
-        if (!fs_exists(out))
-            return ST_OK;
+        if (stat(out, &info) != 0) /* another error: a rename could replace what is kept there */
+            return errno == ENOENT ? ST_OK : ss_status(seg_file_errno(e, "stat", out));
     }
 }
 
