@@ -19,7 +19,7 @@ endfunction()
 # Long random histories, threads and password hashes: label slow, so that `ctest -L unit` stays under
 # ten seconds. scripts/test runs them all the same, also under sanitizers.
 set(slow_units couch_salvage couch_stores vector_index couch_compact couch_space couch_purge
-  wal_log_mem wal_calls_fail vector_threads auth_session)
+  wal_log_mem wal_calls_fail wal_backup_fail vector_threads auth_session)
 
 function(unit_test source)
   get_filename_component(exe ${source} NAME_WE)

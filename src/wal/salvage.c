@@ -382,6 +382,7 @@ static enum status load_table(struct salvage *v, struct err *e)
     t.epoch_max = v->super->epoch;
     mem_free(v->segs);
     v->segs = NULL;
+    v->nsegs = 0;
     return walk_table_load(&t, &v->segs, &v->nsegs, e);
 }
 
@@ -403,8 +404,8 @@ enum status log_salvage(struct seg_store *ss, uint64_t store, const struct ss_su
         st = load_table(&v, e);
     if (st == ST_OK)
         st = sort_out_missing(&v, e);
-    if (v.nsegs == 0 ? super->replay_hint_seg != 0
-                     : super->replay_hint_seg > v.segs[v.nsegs - 1].seg)
+    if (st == ST_OK && (v.nsegs == 0 ? super->replay_hint_seg != 0
+                                     : super->replay_hint_seg > v.segs[v.nsegs - 1].seg))
         say(&v,
             "log/%016llx.seg is missing, and with it the end of the log: what only it said is "
             "older now, or missing",

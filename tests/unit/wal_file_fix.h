@@ -1,5 +1,5 @@
 /* wal_file_fix.h: a log in files, a directory for each test. Used by test_wal_log_file,
- * test_wal_file_bad and test_wal_calls_fail, after unit.h. */
+ * test_wal_file_bad, test_wal_contract and calls_fail_fix.h, after unit.h. */
 #ifndef WAL_FILE_FIX_H
 #define WAL_FILE_FIX_H
 #include <stdio.h>

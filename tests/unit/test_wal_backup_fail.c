@@ -1,0 +1,134 @@
+/* Every call to the system that a backup or a restore makes fails once: there is a whole backup or
+ * none, the one before stays, and what is brought back is all there or does not start. */
+#include "unit.h"
+
+#include "calls_fail_fix.h"
+#include "wal/backup.h"
+
+static bool take_backup(struct place *p)
+{
+    struct backup_report r;
+    struct err e;
+
+    return backup_run(p->d.path, p->dest, &r, &e) == ST_OK;
+}
+
+static bool bring_back(struct place *p)
+{
+    struct backup_report r;
+    struct err e;
+
+    return backup_restore(p->dest, p->back, &r, &e) == ST_OK;
+}
+
+/* The log in the folder that was brought back is the one that was copied. */
+static void is_the_same(struct place *p)
+{
+    struct dir other = p->d;
+
+    assert_true(strlen(p->back) < sizeof other.path);
+    memcpy(other.path, p->back, strlen(p->back) + 1);
+    open_store(&other);
+    assert_int_equal(fix_open(&other.f), ST_OK);
+    fix_verify(&other.f, 0);
+    assert_true(has_object(other.f.ss, OLD_ID));
+    close_store(&other);
+}
+
+static void backup_is_whole(struct place *p, bool done)
+{
+    struct backup_report r;
+    struct err e;
+    enum status st = backup_verify(p->dest, &r, &e);
+
+    assert_true(st == ST_OK || (st == ST_NOT_FOUND && !done));
+    assert_true(take_backup(p)); /* whatever the failed one left */
+    assert_true(bring_back(p));
+    is_the_same(p);
+    open_again(p);
+    close_store(&p->d);
+}
+
+static void a_backup_is_whole_or_none(void **state)
+{
+    static const struct task t = {take_backup, backup_is_whole, NULL};
+
+    (void)state;
+    each_call_fails_each_way(&t);
+}
+
+static void take_first(struct place *p)
+{
+    assert_true(take_backup(p));
+    open_again(p);
+    some_groups(&p->d.f, 2);
+    put_object(p->d.f.ss, 0, p->d.f.super.epoch, NEW_ID);
+    close_store(&p->d);
+}
+
+static void second_backup_is_whole(struct place *p, bool done)
+{
+    struct backup_report r;
+    struct err e;
+
+    (void)done;
+    assert_int_equal(backup_verify(p->dest, &r, &e), ST_OK); /* the one before, or the new one */
+    backup_is_whole(p, done);
+}
+
+static void the_backup_before_stays(void **state)
+{
+    static const struct task t = {take_backup, second_backup_is_whole, take_first};
+
+    (void)state;
+    each_call_fails(&t, EIO);
+    each_call_fails(&t, ENOSPC);
+}
+
+static void starts_only_when_done(struct place *p, bool done)
+{
+    struct seg_store *ss;
+    struct ss_super super;
+    struct err e;
+    char store[96];
+
+    if (done) {
+        is_the_same(p);
+        return;
+    }
+    (void)snprintf(store, sizeof store, "%s/0/log", p->back);
+    if (!fs_exists(store))
+        return;
+    ss = seg_file_new(p->back);
+    if (ss->ops->acquire(ss, 0, &super, &e) == SS_OK && !super.created) {
+        ss->ops->close(ss); /* only a sync of what is all there failed */
+        is_the_same(p);
+        return;
+    }
+    ss->ops->close(ss);
+}
+
+static void first_backup(struct place *p)
+{
+    assert_true(take_backup(p));
+}
+
+static void what_is_brought_back_is_all_there(void **state)
+{
+    static const struct task t = {bring_back, starts_only_when_done, first_backup};
+
+    (void)state;
+    each_call_fails_each_way(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_backup_is_whole_or_none),
+        cmocka_unit_test(the_backup_before_stays),
+        cmocka_unit_test(what_is_brought_back_is_all_there),
+    };
+
+    log_set_level(LOG_ERROR_);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
