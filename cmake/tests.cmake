@@ -104,8 +104,10 @@ foreach(source ${bench_sources})
   target_link_libraries(${exe} PRIVATE warnings app)
 endforeach()
 if(bench_sources AND NOT DIVAN_FUZZ)
-  a_test(bench.storage slow 300 ${PYTHON} tests/bench/storage --quick)
-  set_property(TEST bench.storage APPEND PROPERTY ENVIRONMENT DIVAN_BUILD=${PROJECT_BINARY_DIR})
+  foreach(name storage http)
+    a_test(bench.${name} slow 300 ${PYTHON} tests/bench/${name} --quick)
+    set_property(TEST bench.${name} APPEND PROPERTY ENVIRONMENT DIVAN_BUILD=${PROJECT_BINARY_DIR})
+  endforeach()
 endif()
 
 # ---- recall: needs the image data that lies beside the repository where it is built, else skipped

@@ -1,11 +1,16 @@
 /* A load generator that costs little: prepared HTTP requests over keep-alive connections, one
  * thread, plain epoll.  It knows nothing of what it sends.
  *
- *     load PORT CONNECTIONS REQUESTS [ANSWERS]
+ *     load PORT CONNECTIONS REQUESTS [answers=FILE] [seconds=S] [rate=R]
  *
  * REQUESTS is a file of records: a little-endian uint32 length, then that many bytes of a complete
- * request.  They go out in order, each on the next idle connection.  ANSWERS receives the bodies
- * in the order of the requests, as the same kind of records.  The result is one line of JSON. */
+ * request.  They go out in order, each on the next idle connection; with `seconds` again and again
+ * until so long has passed; with `rate` so many are due each second.  `answers` receives the bodies
+ * in the order of the requests, as the same kind of records (not with `seconds`).
+ *
+ * The time of a request counts from when it is sent; of one that was due while no connection was
+ * idle from when it was due, so that a server that stalls cannot hide how many it kept waiting.
+ * The result is one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +24,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -50,8 +56,13 @@ struct conn {
 struct load {
     struct text *requests;
     size_t count, next, done, failed;
+    double ends;          /* 0: when every request was sent once */
+    double began, rate;   /* 0: as fast as connections become idle */
     struct text *answers; /* NULL: not kept */
-    float *millis;
+    float *millis;        /* of every answer */
+    size_t cap;
+    struct conn **idle; /* of which there are nidle */
+    size_t nidle;
     uint64_t received;
     int epoll;
 };
@@ -112,23 +123,53 @@ static void send_some(struct load *l, struct conn *c)
     }
 }
 
-/* Give the connection its next request; false when there is none left. */
-static bool next_request(struct load *l, struct conn *c)
+static bool over(const struct load *l)
 {
-    if (l->next == l->count)
-        return false;
-    c->request = l->next++;
+    return l->ends != 0 ? now() >= l->ends : l->next == l->count;
+}
+
+/* When the next request is due. */
+static double due(const struct load *l)
+{
+    return l->rate != 0 ? l->began + (double)l->next / l->rate : 0;
+}
+
+static void start_request(struct load *l, struct conn *c, double at)
+{
+    c->request = l->next++ % l->count;
     c->sent = 0;
     c->phase = PHASE_HEAD;
     c->head_len = c->body_len = 0;
-    c->started = now();
+    c->started = at;
     send_some(l, c);
-    return true;
+}
+
+/* Whatever is due goes out on the connections that are idle. */
+static void start_due(struct load *l)
+{
+    while (l->nidle != 0 && !over(l)) {
+        double at = now();
+        if (due(l) > at)
+            return;
+        start_request(l, l->idle[--l->nidle], at);
+    }
+}
+
+static void note_time(struct load *l, double millis)
+{
+    if (l->done == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 4096;
+        l->millis = realloc(l->millis, l->cap * sizeof *l->millis);
+        if (!l->millis)
+            die("memory");
+    }
+    l->millis[l->done++] = (float)millis;
 }
 
 static void finish(struct load *l, struct conn *c)
 {
-    l->millis[c->request] = (float)((now() - c->started) * 1000);
+    double at = now();
+    note_time(l, (at - c->started) * 1000);
     if (c->status < 200 || c->status > 299) {
         if (l->failed++ == 0)
             fprintf(stderr, "load: status %d: %.*s\n", c->status, (int)c->head_len, c->head);
@@ -138,8 +179,11 @@ static void finish(struct load *l, struct conn *c)
         memcpy(copy, c->body, c->body_len);
         l->answers[c->request] = (struct text){copy, c->body_len};
     }
-    l->done++;
-    next_request(l, c);
+    c->status = 0;
+    if (!over(l) && due(l) <= at)
+        start_request(l, c, l->rate != 0 ? due(l) : at); /* it had to wait for a connection */
+    else
+        l->idle[l->nidle++] = c;
 }
 
 static void keep_body(struct load *l, struct conn *c, const char *data, size_t n)
@@ -267,10 +311,8 @@ static void receive(struct load *l, struct conn *c)
             continue;
         if (n < 0 && errno == EAGAIN)
             return;
-        if (n <= 0 && l->done < l->count)
-            die("the server closed a connection");
         if (n <= 0)
-            return;
+            die("the server closed a connection");
         for (size_t at = 0; at < (size_t)n;)
             at += step(l, c, block + at, (size_t)n - at);
         if ((size_t)n < sizeof block)
@@ -294,21 +336,34 @@ static void open_connection(struct load *l, struct conn *c, int port)
         die("epoll_ctl");
 }
 
-static void run(struct load *l, struct conn *conns, size_t width)
+/* Until something happens or the next request is due; false when nothing happened. */
+static int await(const struct load *l, struct epoll_event *events)
+{
+    double until = !over(l) && l->nidle != 0 ? due(l) - now() : 60;
+    struct timespec t;
+    if (until < 0)
+        until = 0;
+    t.tv_sec = (time_t)until;
+    t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
+    int n = epoll_pwait2(l->epoll, events, EVENTS, &t, NULL);
+    if (n == 0 && until >= 60)
+        die("no answer for a minute");
+    return n;
+}
+
+static void run(struct load *l, size_t width)
 {
     struct epoll_event events[EVENTS];
-    for (size_t i = 0; i < width; i++)
-        next_request(l, &conns[i]);
-    while (l->done < l->count) {
-        int n = epoll_wait(l->epoll, events, EVENTS, 60000);
-        if (n == 0)
-            die("no answer for a minute");
+    start_due(l);
+    while (l->nidle < width || !over(l)) {
+        int n = await(l, events);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
             if (c->sent < l->requests[c->request].len)
                 send_some(l, c);
             receive(l, c);
         }
+        start_due(l);
     }
 }
 
@@ -333,39 +388,62 @@ static int by_value(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+static double share(const struct load *l, double part)
+{
+    return l->done != 0 ? (double)l->millis[(size_t)((double)(l->done - 1) * part)] : 0;
+}
+
 static void report(struct load *l, double seconds)
 {
-    qsort(l->millis, l->count, sizeof *l->millis, by_value);
+    if (l->done != 0)
+        qsort(l->millis, l->done, sizeof *l->millis, by_value);
     printf("{\"requests\":%zu,\"failed\":%zu,\"seconds\":%.6f,\"received\":%llu,"
-           "\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n",
-           l->count, l->failed, seconds, (unsigned long long)l->received,
-           (double)l->millis[l->count / 2], (double)l->millis[l->count * 99 / 100]);
+           "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f}\n",
+           l->done, l->failed, seconds, (unsigned long long)l->received, share(l, 0.5),
+           share(l, 0.99), share(l, 0.999), share(l, 1));
+}
+
+static const char *option(int argc, char **argv, const char *name)
+{
+    size_t n = strlen(name);
+    for (int i = 4; i < argc; i++)
+        if (!strncmp(argv[i], name, n) && argv[i][n] == '=')
+            return argv[i] + n + 1;
+    return NULL;
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr, "usage: load PORT CONNECTIONS REQUESTS [ANSWERS]\n");
+        fprintf(stderr,
+                "usage: load PORT CONNECTIONS REQUESTS [answers=FILE] [seconds=S] [rate=R]\n");
         return 2;
     }
     struct load l = {.epoll = epoll_create1(EPOLL_CLOEXEC)};
     int port = (int)strtol(argv[1], NULL, 10);
     size_t width = (size_t)strtoul(argv[2], NULL, 10);
+    const char *answers = option(argc, argv, "answers");
+    const char *seconds = option(argc, argv, "seconds");
+    const char *rate = option(argc, argv, "rate");
     read_requests(&l, argv[3]);
-    if (l.count == 0 || width == 0 || width > CONNECTIONS_MAX)
+    if (l.count == 0 || width == 0 || width > CONNECTIONS_MAX || (answers && seconds))
         die("nothing to do");
-    if (width > l.count)
-        width = l.count;
-    l.millis = take(l.count * sizeof *l.millis);
-    if (argc > 4)
+    if (answers)
         l.answers = take(l.count * sizeof *l.answers);
     struct conn *conns = take(width * sizeof *conns);
-    for (size_t i = 0; i < width; i++)
+    l.idle = take(width * sizeof *l.idle);
+    for (size_t i = width; i-- > 0;) {
         open_connection(&l, &conns[i], port);
-    double start = now();
-    run(&l, conns, width);
-    report(&l, now() - start);
+        conns[i].sent = SIZE_MAX; /* nothing to send yet */
+        l.idle[l.nidle++] = &conns[i];
+    }
+    prctl(PR_SET_TIMERSLACK, 1L, 0L, 0L, 0L); /* what is due is not to wait for company */
+    l.began = now();
+    l.rate = rate ? strtod(rate, NULL) : 0;
+    l.ends = seconds ? l.began + strtod(seconds, NULL) : 0;
+    run(&l, width);
+    report(&l, now() - l.began);
     if (l.answers)
-        write_answers(&l, argv[4]);
+        write_answers(&l, answers);
     return l.failed != 0;
 }
