@@ -2,13 +2,21 @@
  * NULL exactly when head is. Threads: pool_push from any; pool_stop once, by the owner. */
 #include "base/thread.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/mutex.h"
 
 enum { THREAD_NAME = 16 /* the kernel's, with its NUL */ };
+enum {
+    QUICK_TURN_NS = 100000, /* the least that Linux takes; its own default is some ms */
+    HEAVY_NICE = 10         /* a tenth of the CPU time of another thread while both want it */
+};
 
 struct thread_args {
     char name[THREAD_NAME];
@@ -52,11 +60,32 @@ void thread_join(struct thread *t)
     t->started = false;
 }
 
+/* What sched_setattr(2) takes; the C library has neither it nor, beside its own header, the
+ * kernel's. */
+struct turn {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+void thread_hint(enum thread_kind kind)
+{
+    struct turn attr = {.size = sizeof attr, .runtime_ns = QUICK_TURN_NS};
+
+    if (kind == THREAD_QUICK)
+        (void)syscall(SYS_sched_setattr, 0, &attr, 0);
+    else if (kind == THREAD_HEAVY)
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), HEAVY_NICE);
+}
+
 struct pool {
     struct mutex mu;
     struct cond work;
     struct job *head, *tail;
     bool stop;
+    enum thread_kind kind;
     unsigned count;
     struct thread threads[];
 };
@@ -65,6 +94,7 @@ static void pool_main(void *arg)
 {
     struct pool *p = arg;
 
+    thread_hint(p->kind);
     mutex_lock(&p->mu);
     for (;;) {
         struct job *j;
@@ -84,7 +114,7 @@ static void pool_main(void *arg)
     mutex_unlock(&p->mu);
 }
 
-struct pool *pool_new(const char *name, unsigned threads)
+struct pool *pool_new(const char *name, unsigned threads, enum thread_kind kind)
 {
     struct pool *p;
 
@@ -92,6 +122,7 @@ struct pool *pool_new(const char *name, unsigned threads)
     p = mem_zalloc(sizeof *p + threads * sizeof p->threads[0]);
     mutex_init(&p->mu, RANK_LEAF);
     cond_init(&p->work);
+    p->kind = kind;
     p->count = threads;
     for (unsigned i = 0; i < threads; i++) {
         char full[THREAD_NAME];

@@ -19,12 +19,21 @@ bool thread_try_start(struct thread *t, const char *name, void (*fn)(void *arg),
 void thread_start(struct thread *t, const char *name, void (*fn)(void *arg), void *arg);
 void thread_join(struct thread *t); /* no-op when not started */
 
+/* What the kernel is told of the calling thread, and those that it starts from then on. Hints: a
+ * kernel that does not know them goes on as before. */
+enum thread_kind {
+    THREAD_PLAIN,
+    THREAD_QUICK, /* short turns: is let in at once when it wakes, and gives way as soon */
+    THREAD_HEAVY  /* long work: gives way to the other threads of the process */
+};
+void thread_hint(enum thread_kind kind);
+
 struct job {
     void (*run)(struct job *j);
     struct job *next; /* the pool's */
 };
 struct pool;
-struct pool *pool_new(const char *name, unsigned threads);
+struct pool *pool_new(const char *name, unsigned threads, enum thread_kind kind);
 void pool_push(struct pool *p, struct job *j); /* j stays the caller's; may run at once */
 void pool_stop(struct pool *p);                /* runs what is queued, joins, frees; NULL is fine */
 #endif

@@ -51,6 +51,7 @@ struct exchange {
     uint64_t received; /* of the body */
     uint64_t drained;  /* of these, after the request was refused */
     size_t counted;    /* bytes of LIMIT_INFLIGHT_BYTES that are ours */
+    bool heavy;        /* its work is for the heavy pool */
     bool early;        /* a worker sees it before its body */
     bool opened;       /* the body may come */
     bool refused;      /* the answer is there, the body does not matter */
@@ -81,6 +82,7 @@ struct http {
     struct pool *pool;
     struct pool *hash_pool;   /* logins: 100 ms of computing each */
     _Atomic unsigned hashing; /* jobs in it */
+    struct pool *heavy_pool;  /* large bodies; the pieces of streams after their first */
     struct pool *slow_pool;   /* searches, large uploads: may wait, others must not wait for them */
     _Atomic size_t inflight;
     _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
@@ -101,6 +103,8 @@ enum MHD_Result body_take(struct exchange *x, const char *data, size_t n);
 enum MHD_Result body_end(struct exchange *x);
 enum status body_to_sink(struct exchange *x) MUST_CHECK;
 void body_refused(struct exchange *x); /* x->rp is the answer; the rest of the body is dropped */
+/* runner.c: to a worker, of the heavy pool if it is heavy; job.run is set. */
+void exchange_push(struct exchange *x);
 /* send.c: the worker is done with it (state READY, or a piece is made): back to the pool. */
 void exchange_resume(struct exchange *x);
 /* send.c: queues x->rp. false: the connection is to be closed. Pool thread. */

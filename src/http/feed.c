@@ -231,7 +231,8 @@ void feed_wait(struct exchange *x)
         return;
     }
     x->job.run = produce_job;
-    pool_push(x->http->pool, &x->job);
+    x->heavy = true; /* a stream with more than one piece: others go first */
+    exchange_push(x);
 }
 
 enum status feed_piece(struct exchange *x, struct err *e)

@@ -12,6 +12,11 @@
 /* A piece is about LIMIT_STREAM_CHUNK, but one row may be a document with its attachments. */
 enum { PIECE_MAX = 4 * LIMIT_REQUEST_BYTES };
 
+void exchange_push(struct exchange *x)
+{
+    pool_push(x->heavy ? x->http->heavy_pool : x->http->pool, &x->job);
+}
+
 static void finish(struct exchange *x)
 {
     cors_headers(&x->rq, &x->rp);
@@ -110,7 +115,7 @@ void rq_continue(struct request *rq)
     struct exchange *x = (struct exchange *)(void *)((char *)rq - offsetof(struct exchange, rq));
 
     x->job.run = next_step_job;
-    pool_push(x->http->pool, &x->job);
+    exchange_push(x);
 }
 
 /* After a launch the exchange belongs to what was launched: nothing here may touch it. The error
@@ -136,7 +141,7 @@ static void step(struct exchange *x, handler_fn handler)
     finish(x);
 }
 
-static void slow_job(struct job *j)
+static void handler_job(struct job *j)
 {
     struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
 
@@ -234,12 +239,14 @@ static void handle(struct exchange *x)
         exchange_fail(x, st);
         return;
     }
-    if (x->rq.route->slow) {
-        x->job.run = slow_job;
+    x->heavy = x->body.n >= LIMIT_HEAVY_BODY;
+    x->job.run = handler_job;
+    if (x->rq.route->slow)
         pool_push(x->http->slow_pool, &x->job);
-        return;
-    }
-    step(x, x->rq.route->handler);
+    else if (x->heavy)
+        exchange_push(x);
+    else
+        step(x, x->rq.route->handler);
 }
 
 void exchange_body_done(struct job *j)

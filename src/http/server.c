@@ -75,12 +75,12 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
         return;
     *con_cls = NULL;
     client_phase(x->client, CLIENT_IDLE);
-    if (!x->rq.waits_for_disk) {
+    if (!x->rq.waits_for_disk && !x->heavy) { /* 50 MB take milliseconds to go back */
         free_exchange(x);
         return;
     }
     x->job.run = free_job;
-    pool_push(x->http->pool, &x->job);
+    exchange_push(x);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_context,
@@ -341,15 +341,19 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     h = mem_zalloc(sizeof(*h));
     h->svc = opt->services;
     stores_observe(h->svc.stores, count_commit, NULL);
-    h->pool = pool_new("worker", opt->workers != 0 ? opt->workers : clamp(2 * cores(), 4, 16));
-    h->slow_pool = pool_new("search", clamp(2 * cores(), 4, 16));
-    h->hash_pool = pool_new("login", HASH_THREADS);
+    thread_hint(THREAD_QUICK); /* libmicrohttpd's threads inherit it */
+    h->pool = pool_new("worker", opt->workers != 0 ? opt->workers : clamp(2 * cores(), 4, 16),
+                       THREAD_QUICK);
+    h->heavy_pool = pool_new("heavy", clamp(2 * cores(), 4, 16), THREAD_HEAVY);
+    h->slow_pool = pool_new("search", clamp(2 * cores(), 4, 16), THREAD_PLAIN);
+    h->hash_pool = pool_new("login", HASH_THREADS, THREAD_PLAIN);
     h->timers = timers_new();
     h->conns = conns_new();
     h->daemon = start_daemon(h, opt, &sa);
     if (h->daemon == NULL) {
         pool_stop(h->hash_pool);
         pool_stop(h->slow_pool);
+        pool_stop(h->heavy_pool);
         pool_stop(h->pool);
         free_http(h);
         return err_set(e, ST_IO, "cannot listen on %s port %u (is it in use?)", opt->bind,
@@ -384,6 +388,7 @@ void http_stop(struct http *h)
     }
     pool_stop(h->hash_pool);
     pool_stop(h->slow_pool);
+    pool_stop(h->heavy_pool);
     pool_stop(h->pool);
     MHD_stop_daemon(h->daemon);
     free_http(h);

@@ -234,9 +234,8 @@ class Server:
 
     def cpu_seconds(self):
         """User + system time of the server process so far."""
-        with open("/proc/%d/stat" % self.process.pid, encoding="ascii") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        clock = (~self.process.pid << 3) | 2  # clock_getcpuclockid(3): to the nanosecond
+        return time.clock_gettime(clock)
 
     # requests ------------------------------------------------------------
 

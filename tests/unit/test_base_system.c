@@ -66,7 +66,7 @@ static void pool_of(unsigned threads)
 {
     static struct counted jobs[JOBS];
     static struct tally tally;
-    struct pool *p = pool_new("test", threads);
+    struct pool *p = pool_new("test", threads, THREAD_HEAVY);
     unsigned char seen[JOBS] = {0};
 
     mutex_init(&tally.mu, RANK_LEAF);
@@ -91,7 +91,7 @@ static void pool_runs_all(void **state)
     (void)state;
     pool_of(1);
     pool_of(4);
-    pool_stop(pool_new("idle", 2));
+    pool_stop(pool_new("idle", 2, THREAD_QUICK));
     pool_stop(NULL);
 }
 
