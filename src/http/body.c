@@ -19,6 +19,37 @@ enum { BODY_PIECE = 256 << 10 };
 
 /* ---- what the head says ---- */
 
+struct head_look {
+    unsigned framing; /* headers that say where the body ends */
+    bool odd;         /* a name with a blank, a value with a bare CR: read differently elsewhere */
+};
+
+static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
+{
+    struct head_look *l = arg;
+    struct slice n = slice_of(name, strlen(name));
+
+    (void)kind;
+    l->framing += slice_ieq(n, SLICE_LIT("Content-Length"));
+    l->framing += slice_ieq(n, SLICE_LIT("Transfer-Encoding"));
+    l->odd |= strpbrk(name, " \t\r\v\f") != NULL;
+    l->odd |= value != NULL && strpbrk(value, "\r\n") != NULL;
+    return MHD_YES;
+}
+
+/* Whoever stands before us may have seen another end of the body than we: the rest of it would be
+ * a request that nobody sent (RFC 9112, 11.2). */
+static enum status check_framing(struct exchange *x, struct err *e)
+{
+    struct head_look l = {0, false};
+
+    (void)MHD_get_connection_values(x->conn, MHD_HEADER_KIND, look_at_header, &l);
+    if (l.framing > 1)
+        return err_set(e, ST_BAD_REQUEST, "More than one Content-Length or Transfer-Encoding");
+    return l.odd ? err_set(e, ST_BAD_REQUEST, "A header is malformed") : ST_OK;
+}
+
 /* What can be refused from the head alone; x->body_n. */
 static enum status check_head(struct exchange *x, struct err *e)
 {
@@ -28,8 +59,7 @@ static enum status check_head(struct exchange *x, struct err *e)
     x->body_n = te.p != NULL ? BODY_UNKNOWN : 0;
     if (x->uri.n > LIMIT_URI_BYTES)
         return err_set(e, ST_URI_TOO_LONG, "URI longer than %d bytes", LIMIT_URI_BYTES);
-    if (len.p != NULL && te.p != NULL)
-        return err_set(e, ST_BAD_REQUEST, "Content-Length and Transfer-Encoding together");
+    TRY(check_framing(x, e));
     if (len.p != NULL && !parse_u64(len, &x->body_n))
         return err_set(e, ST_BAD_REQUEST, "Content-Length is not a number");
     if (atomic_load(&x->http->stopping))

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import socket
+import time
 
 import pytest
 from support.people import basic
@@ -161,8 +162,9 @@ def test_parameters(server, db, path, name, value):
 
 @pytest.mark.parametrize("name", SMUGGLING)
 def test_two_readings_of_one_request(server, db, name):
-    """Whatever the headers say, what follows the body is never taken for a request of its own unless
-    the connection says so plainly: no document `evil` appears."""
+    """Whatever the headers say, what follows the body is never taken for a request of its own: no
+    document `evil` appears. But for a folded header, which may be unfolded (RFC 9112, 5.2): then all
+    read the same, and what follows is the next request."""
     auth = server.auth_header().encode("ascii")
     head = b"POST " + db.path.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     evil = b"PUT " + db.path.encode() + b"/evil HTTP/1.1\r\nHost: x\r\nAuthorization: " + auth
@@ -170,7 +172,9 @@ def test_two_readings_of_one_request(server, db, name):
     sent = head + b"Authorization: " + auth + b"\r\n" + SMUGGLING[name] + b"\r\n" + body
     got = server.raw(sent, timeout=3)
     assert not got.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5")) or name == "bare cr", got[:200]
-    assert db.get("evil").status == 404
+    if name != "folded length":
+        time.sleep(0.2)  # it would come after the answer to the first
+        assert db.get("evil").status == 404
     assert server.alive()
 
 
