@@ -121,12 +121,74 @@ static void what_is_brought_back_is_all_there(void **state)
     each_call_fails_each_way(&t);
 }
 
+/* ---- what is refused ---- */
+
+static void expect(enum status want, const char *data, const char *dest)
+{
+    struct backup_report r;
+    struct err e;
+
+    assert_int_equal(backup_run(data, dest, &r, &e), want);
+}
+
+static void places_that_do_not_fit(void **state)
+{
+    struct place p, other;
+    char path[128], back[] = "/dev/shm";
+    struct err e;
+
+    (void)state;
+    make_place(&p);
+    make_place(&other);
+    expect(ST_NOT_FOUND, "/tmp/divan-there-is-no-such", p.dest);
+    expect(ST_BAD_REQUEST, p.d.path, p.d.path);
+    (void)snprintf(path, sizeof path, "%s/backup", p.d.path);
+    expect(ST_BAD_REQUEST, p.d.path, path);
+    expect(ST_BAD_REQUEST, p.d.path, access(back, W_OK) == 0 ? back : "/tmp"); /* data is in it */
+    (void)snprintf(path, sizeof path, "%s/local.ini", p.d.path);
+    assert_int_equal(fs_write_atomic(path, SLICE_LIT("[couchdb]\n"), &e), ST_OK);
+    (void)snprintf(path, sizeof path, "%s//", p.dest);
+    expect(ST_OK, p.d.path, path);
+    expect(ST_BAD_REQUEST, other.d.path, p.dest); /* another server's */
+    assert_true(bring_back(&p));
+    assert_false(bring_back(&p)); /* not empty any more */
+    (void)snprintf(path, sizeof path, "%s/local.ini", p.back);
+    assert_true(fs_exists(path));
+    is_the_same(&p);
+    end_place(&p);
+    end_place(&other);
+}
+
+/* The middle of a segment that is not the last fails its checksum: no backup pretends otherwise. */
+static void a_damaged_log_is_not_copied(void **state)
+{
+    struct place p;
+    char path[96];
+    int fd;
+
+    (void)state;
+    make_place(&p);
+    assert_true(take_backup(&p));
+    open_again(&p);
+    some_groups(&p.d.f, 12);
+    close_store(&p.d);
+    (void)snprintf(path, sizeof path, "%s/0/log/%016x.seg", p.d.path, 2);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "xxxxxxxx", 8, 64 + 48 + 8), 8);
+    assert_int_equal(close(fd), 0);
+    expect(ST_CORRUPT, p.d.path, p.dest);
+    assert_true(bring_back(&p)); /* the one before */
+    end_place(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_backup_is_whole_or_none),
         cmocka_unit_test(the_backup_before_stays),
         cmocka_unit_test(what_is_brought_back_is_all_there),
+        cmocka_unit_test(places_that_do_not_fit),
+        cmocka_unit_test(a_damaged_log_is_not_copied),
     };
 
     log_set_level(LOG_ERROR_);
