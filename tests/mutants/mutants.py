@@ -227,7 +227,7 @@ M("damage: a rotten body is not noted",
   ("    log_note_damage(log, p->seg, e);\n    return ST_CORRUPT;", "    return ST_CORRUPT;"))
 M("salvage: a damaged header is not made again", "unit couch_salvage", "src/wal/salvage_fill.c",
   ("        s = s >> 31 != 0 ? ", "        s = s >> 31 == 0 ? "))
-M("salvage: what lies between whole records is not bounded by their LSNs", "unit couch_salvage",
+M("salvage: what lies between whole records is not bounded by their LSNs", "unit wal_salvage_fill",
   "src/wal/salvage_fill.c", ("    while (--miss != 0)\n", "    while (miss-- != 0)\n"))
 M("check: counts are not compared with the rows", "unit couch_check", "src/couch/check.c",
   ("    if (f->docs != m->docs || ", "    if ("))
