@@ -4,7 +4,6 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,7 +14,8 @@
 enum { THREAD_NAME = 16 /* the kernel's, with its NUL */ };
 enum {
     QUICK_TURN_NS = 100000, /* the least that Linux takes; its own default is some ms */
-    HEAVY_NICE = 10         /* a tenth of the CPU time of another thread while both want it */
+    HEAVY_TURN_NS = 3000000,
+    HEAVY_NICE = 10 /* a tenth of the CPU time of another thread while both want it */
 };
 
 struct thread_args {
@@ -74,10 +74,12 @@ void thread_hint(enum thread_kind kind)
 {
     struct turn attr = {.size = sizeof attr, .runtime_ns = QUICK_TURN_NS};
 
-    if (kind == THREAD_QUICK)
+    if (kind == THREAD_HEAVY) {
+        attr.nice = HEAVY_NICE;
+        attr.runtime_ns = HEAVY_TURN_NS;
+    }
+    if (kind != THREAD_PLAIN)
         (void)syscall(SYS_sched_setattr, 0, &attr, 0);
-    else if (kind == THREAD_HEAVY)
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), HEAVY_NICE);
 }
 
 struct pool {

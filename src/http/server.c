@@ -341,7 +341,6 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     h = mem_zalloc(sizeof(*h));
     h->svc = opt->services;
     stores_observe(h->svc.stores, count_commit, NULL);
-    thread_hint(THREAD_QUICK); /* libmicrohttpd's threads inherit it */
     h->pool = pool_new("worker", opt->workers != 0 ? opt->workers : clamp(2 * cores(), 4, 16),
                        THREAD_QUICK);
     h->heavy_pool = pool_new("heavy", clamp(2 * cores(), 4, 16), THREAD_HEAVY);
@@ -349,6 +348,7 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     h->hash_pool = pool_new("login", HASH_THREADS, THREAD_PLAIN);
     h->timers = timers_new();
     h->conns = conns_new();
+    thread_hint(THREAD_QUICK); /* libmicrohttpd's threads inherit it; ours must not */
     h->daemon = start_daemon(h, opt, &sa);
     if (h->daemon == NULL) {
         pool_stop(h->hash_pool);
