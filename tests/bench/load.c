@@ -412,6 +412,20 @@ static const char *option(int argc, char **argv, const char *name)
     return NULL;
 }
 
+/* For a build that counts what is left. */
+static void let_go(struct load *l, struct conn *conns, size_t width)
+{
+    for (size_t i = 0; i < width; i++)
+        free(conns[i].body);
+    for (size_t i = 0; l->answers && i < l->count; i++)
+        free((void *)(uintptr_t)l->answers[i].data);
+    free(conns);
+    free(l->answers);
+    free(l->idle);
+    free(l->millis);
+    free(l->requests);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 4) {
@@ -445,5 +459,6 @@ int main(int argc, char **argv)
     report(&l, now() - l.began);
     if (l.answers)
         write_answers(&l, answers);
+    let_go(&l, conns, width);
     return l.failed != 0;
 }
