@@ -132,6 +132,17 @@ __attribute__((destructor)) static void finish(void)
 }
 
 /* What is to happen to this call. */
+/* Not between a call of another thread and its record: what comes after would find files that the
+ * trace does not know. */
+static void die(void)
+{
+    void (*hold)(void) = (void (*)(void))(uintptr_t)dlsym(RTLD_DEFAULT, "fault_trace_hold");
+
+    if (hold != NULL)
+        hold();
+    raise(SIGKILL);
+}
+
 static enum what verdict(enum call c)
 {
     enum what w = W_NONE;
@@ -147,7 +158,7 @@ static enum what verdict(enum call c)
         syscall(SYS_write, report_fd, "hit\n", 4);
     pthread_mutex_unlock(&lock);
     if (w == W_KILL)
-        raise(SIGKILL);
+        die();
     if (w == W_ERRNO)
         errno = target_errno;
     if (w == W_SLOW)
@@ -235,7 +246,7 @@ ssize_t write(int fd, const void *p, size_t n)
         return next(fd, p, n / 2 + n % 2);
     if (w == W_TEAR) {
         (void)!next(fd, p, n / 2);
-        raise(SIGKILL);
+        die();
     }
     return next(fd, p, n);
 }
@@ -251,7 +262,7 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t off)
         return next(fd, p, n / 2 + n % 2, off);
     if (w == W_TEAR) {
         (void)!next(fd, p, n / 2, off);
-        raise(SIGKILL);
+        die();
     }
     return next(fd, p, n, off);
 }
@@ -287,7 +298,7 @@ ssize_t pwritev(int fd, const struct iovec *v, int n, off_t off)
         return some(next, fd, v, n, off);
     if (w == W_TEAR) {
         (void)some(next, fd, v, n, off);
-        raise(SIGKILL);
+        die();
     }
     return next(fd, v, n, off);
 }

@@ -75,6 +75,12 @@ static int known(int fd)
 #define HOLD pthread_mutex_lock(&lock)
 #define LET  pthread_mutex_unlock(&lock)
 
+/* For who ends the process: every call that was made is in the trace, and no other is made. */
+__attribute__((visibility("default"))) void fault_trace_hold(void)
+{
+    HOLD;
+}
+
 /* ---- names ---- */
 
 static int traced_open(int at, const char *path, int flags, mode_t mode)

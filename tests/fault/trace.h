@@ -33,4 +33,7 @@ struct trace_rec {
     uint64_t off, len;
     uint32_t n1, n2;
 };
+
+/* trace.c, looked up at run time. */
+void fault_trace_hold(void);
 #endif
