@@ -291,7 +291,7 @@ struct store {
     /* Statistics and progress: each is one number that stands for itself. */
     _Atomic uint64_t applied_lsn, log_bytes, tail_seg, external_bytes;
     _Atomic uint64_t changes; /* what made something dead, or may have; not compaction's moves */
-    atomic_bool in_trouble; /* set after trouble[] is written */
+    atomic_bool in_trouble;   /* set after trouble[] is written */
     char trouble[sizeof(((struct err *)0)->reason)];
 
     struct mutex maint_mu; /* RANK_LEAF */
