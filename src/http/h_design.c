@@ -44,7 +44,7 @@ enum status h_ddoc_function(struct request *rq, struct reply *rp)
 enum status h_view(struct request *rq, struct reply *rp)
 {
     struct slice name = rq_arg(rq, "att");
-    const struct json *doc;
+    const struct json *doc = NULL;
     const char *slash;
 
     (void)rp;
@@ -90,7 +90,7 @@ enum status h_ddoc_info(struct request *rq, struct reply *rp)
     struct arena *a = rq->arena;
     struct json *o = json_object(a), *index = json_object(a);
     struct slice id = rq_arg(rq, "docid");
-    const struct json *doc, *lang;
+    const struct json *doc = NULL, *lang;
 
     TRY(load_ddoc(rq, &doc));
     lang = json_get(doc, "language");

@@ -174,15 +174,21 @@ static void observe(void *arg, const struct commit_event *ev, size_t n)
 
 /* ---- one write ---- */
 
-static enum status parse_doc(struct db *db, struct slice id, const struct rev *rev, bool deleted,
-                             const struct doc_body *body, struct arena *a, const struct json **out,
-                             struct err *e)
+/* One revision of what is written: that one, or the one before it. */
+struct version {
+    const struct rev *rev;
+    bool deleted;
+    const struct doc_body *body;
+};
+
+static enum status parse_doc(const struct commit_op *op, const struct version *v, struct arena *a,
+                             const struct json **out, struct err *e)
 {
     struct buf text;
     enum status st;
 
     buf_init(&text, LIMIT_JSON_BYTES);
-    st = doc_write_winner(db, id, rev, deleted, body, &text, e);
+    st = doc_write_winner(op->db, op->docid, v->rev, v->deleted, v->body, &text, e);
     if (st == ST_OK)
         st = json_parse(a, arena_dup(a, buf_slice(&text)), out, e);
     buf_free(&text);
@@ -234,7 +240,7 @@ static enum status load_old(const struct commit_op *op, struct arena *a, const s
         body = again.body;
     }
     TRY(st);
-    return parse_doc(op->db, op->docid, &n->rev, false, &body, a, old, e);
+    return parse_doc(op, &(struct version){&n->rev, false, &body}, a, old, e);
 }
 
 static const struct json *user_json(struct arena *a, const struct commit_op *op,
@@ -265,7 +271,7 @@ static enum status subject(const struct commit_op *op, const struct doc_user *u,
     TRY(load_old(op, a, &old_doc, &known, e));
     if (known)
         return ST_OK;
-    TRY(parse_doc(op->db, op->docid, &op->path[0], op->deleted, &op->body, a, &new_doc, e));
+    TRY(parse_doc(op, &(struct version){&op->path[0], op->deleted, &op->body}, a, &new_doc, e));
     TRY(json_parse(a, db_security(op->db, a), &sec, e));
     *out = json_object(a);
     json_put(a, *out, "newDoc", new_doc);

@@ -534,7 +534,8 @@ static bool is_inside(const char *path, const char *dir)
     return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
-/* Of a path whose last part may not be there yet. */
+/* Of a path whose last parts may not be there yet; as deep as it has parts. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static bool real_path(const char *path, char out[BACKUP_PATH])
 {
     char parent[BACKUP_PATH], copy[BACKUP_PATH];

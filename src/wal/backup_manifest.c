@@ -179,10 +179,11 @@ static bool numbers(struct slice line, uint64_t *out, size_t n)
 
 static bool file_line(struct slice line, struct backup_file *f)
 {
+    static const char kinds[] = {BACKUP_STORE, BACKUP_LOG, BACKUP_BLOB, BACKUP_INI};
     struct slice kind = field(&line);
     uint64_t v[6];
 
-    if (kind.n != 1 || memchr("SLBI", kind.p[0], 4) == NULL || !numbers(line, v, 6) ||
+    if (kind.n != 1 || memchr(kinds, kind.p[0], sizeof(kinds)) == NULL || !numbers(line, v, 6) ||
         v[3] > UINT32_MAX)
         return false;
     *f = (struct backup_file){.kind = (enum backup_kind)kind.p[0],

@@ -99,7 +99,7 @@ static enum status mend_header(struct salvage *v, const struct seg_info *s, uint
     if (salvage_salt(slice_of(v->p, v->len), &h.salt, &h.first_lsn)) {
         frame_seg_put(bytes, &h);
         TRY(keep(v, s->seg, e));
-        TRY(seg_file_patch(v->ss, v->store, s->seg, 0, bytes, sizeof bytes, e));
+        TRY(seg_file_patch(v->ss, v->store, s->seg, 0, slice_of(bytes, sizeof bytes), e));
         say(v, "log/%016llx.seg: its header was damaged and is made again",
             (unsigned long long)s->seg);
         return ST_OK;
@@ -198,7 +198,8 @@ static enum status write_stretch(struct salvage *v, const struct salvage_stretch
 {
     TRY(keep(v, seg, e));
     if (stop != t->off)
-        TRY(seg_file_patch(v->ss, v->store, seg, t->off, t->p + t->off, stop - t->off, e));
+        TRY(seg_file_patch(v->ss, v->store, seg, t->off, slice_of(t->p + t->off, stop - t->off),
+                           e));
     if (!t->open_end || stop == v->len)
         return ST_OK;
     v->len = stop;

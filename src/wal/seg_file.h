@@ -29,5 +29,5 @@ enum status seg_file_set_aside_obj(struct seg_store *s, uint64_t store, uint64_t
                                    struct err *e) MUST_CHECK;
 /* Writes over bytes of it; durable. */
 enum status seg_file_patch(struct seg_store *s, uint64_t store, uint64_t seg, uint32_t off,
-                           const void *bytes, size_t n, struct err *e) MUST_CHECK;
+                           struct slice bytes, struct err *e) MUST_CHECK;
 #endif

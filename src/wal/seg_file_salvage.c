@@ -114,7 +114,7 @@ enum status seg_file_set_aside_obj(struct seg_store *s, uint64_t store, uint64_t
 }
 
 enum status seg_file_patch(struct seg_store *s, uint64_t store, uint64_t seg, uint32_t off,
-                           const void *bytes, size_t n, struct err *e)
+                           struct slice bytes, struct err *e)
 {
     char path[SEG_FILE_PATH];
     enum status st;
@@ -124,7 +124,7 @@ enum status seg_file_patch(struct seg_store *s, uint64_t store, uint64_t seg, ui
     fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return ss_status(seg_file_errno(e, "open", path));
-    st = fs_pwrite_full(fd, bytes, n, off, e);
+    st = fs_pwrite_full(fd, bytes.p, bytes.n, off, e);
     if (st == ST_OK && fsync(fd) != 0)
         seg_file_die("fsync", path);
     (void)close(fd);

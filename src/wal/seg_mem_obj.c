@@ -2,6 +2,7 @@
  * a part of itself afterwards. Threads: any; under the store's one lock.
  */
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "wal/seg_mem_priv.h"
 
 static struct mem_obj *find_obj(struct seg_mem *m, const struct obj_name *o)
@@ -75,6 +76,7 @@ enum ss_rc seg_mem_obj_finish(struct seg_store *ss, const struct obj_name *o, st
         rc = seg_mem_answer(e, SS_IO, "no such object to finish");
     if (rc == SS_OK)
         rc = extend_obj(m, x, NULL, 0, e);
+    ASSERT(rc != SS_OK || x != NULL);
     if (rc == SS_OK)
         x->finished = true;
     mutex_unlock(&m->mu);
@@ -147,6 +149,7 @@ enum ss_rc seg_mem_obj_del(struct seg_store *ss, const struct obj_name *o, struc
     rc = seg_mem_check_epoch(m, o->store, o->epoch, e);
     if (rc == SS_OK && x == NULL)
         rc = seg_mem_answer(e, SS_NOENT, "no such object");
+    ASSERT(rc != SS_OK || x != NULL);
     if (rc == SS_OK) {
         mem_free(x->p);
         *x = m->objs[--m->nobjs];

@@ -123,7 +123,7 @@ static bool mend_files(struct place *p)
     struct err e;
     bool ok = ss->ops->acquire(ss, 0, &super, &e) == SS_OK &&
               seg_file_keep(ss, 0, 1, &e) == ST_OK && seg_file_keep(ss, 0, 1, &e) == ST_OK &&
-              seg_file_patch(ss, 0, 1, 20, "x", 1, &e) == ST_OK &&
+              seg_file_patch(ss, 0, 1, 20, SLICE_LIT("x"), &e) == ST_OK &&
               seg_file_set_aside(ss, 0, 1, &e) == ST_OK &&
               seg_file_set_aside_obj(ss, 0, OLD_ID, &e) == ST_OK;
 
