@@ -9,6 +9,8 @@
 
 #include "base/assert.h"
 
+enum { MEM_SLICE = 256 << 10 /* some 10 us to take back */ };
+
 void *mem_alloc(size_t n)
 {
     void *p = malloc(n != 0 ? n : 1);
@@ -81,4 +83,35 @@ void mem_discard(void *p, size_t n)
     /* failing changes nothing but what it costs */
     if (from < to)
         (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+static void discard_slices(char *p, size_t n)
+{
+    for (size_t at = 0; at < n; at += MEM_SLICE)
+        mem_discard(p + at, n - at < MEM_SLICE ? n - at : MEM_SLICE);
+}
+
+void *mem_map(size_t max)
+{
+    void *p = mmap(NULL, max, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    ASSERT(p != MAP_FAILED);
+    return p;
+}
+
+void mem_map_use(void *p, size_t n)
+{
+    ASSERT(mprotect(p, n, PROT_READ | PROT_WRITE) == 0);
+}
+
+void mem_unmap(void *p, size_t n, size_t max)
+{
+    discard_slices(p, n);
+    ASSERT(munmap(p, max) == 0);
+}
+
+void mem_free_large(void *p, size_t n)
+{
+    discard_slices(p, n);
+    free(p);
 }

@@ -208,7 +208,11 @@ static void arena_drop_chunks(struct arena *a)
 
         a->chunks = c->next;
         ASAN_UNPOISON_MEMORY_REGION(c, c->size);
-        if (!kept_give(c))
+        if (kept_give(c))
+            continue;
+        if (c->size >= ARENA_CHUNK_MAX)
+            mem_free_large(c, c->size);
+        else
             mem_free(c);
     }
 }

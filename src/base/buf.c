@@ -1,5 +1,6 @@
-/* base/buf.c: the growable buffer. Invariant: n <= cap <= max, or p is NULL; once `full` nothing is
- * appended until buf_clear. Threads: a buffer has one user at a time. */
+/* base/buf.c: the growable buffer. Invariant: n <= cap <= max, or p is NULL; p is of mem_alloc, of
+ * mem_map when cap > BUF_LARGE; once `full` nothing is appended until buf_clear.
+ * Threads: a buffer has one user at a time. */
 #include "base/buf.h"
 
 #include <stdarg.h>
@@ -8,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-enum { BUF_FIRST = 256 };
+enum { BUF_FIRST = 256, BUF_LARGE = 2 << 20 };
 
 void buf_init(struct buf *b, size_t max)
 {
@@ -17,7 +18,10 @@ void buf_init(struct buf *b, size_t max)
 
 void buf_free(struct buf *b)
 {
-    mem_free(b->p);
+    if (b->cap > BUF_LARGE)
+        mem_unmap(b->p, b->cap, b->max);
+    else
+        mem_free(b->p);
     *b = (struct buf){.max = b->max};
 }
 
@@ -25,6 +29,20 @@ void buf_clear(struct buf *b)
 {
     b->n = 0;
     b->full = false;
+}
+
+static void buf_grow_large(struct buf *b, size_t cap)
+{
+    char *small = b->p;
+
+    if (b->cap <= BUF_LARGE)
+        b->p = mem_map(b->max);
+    mem_map_use(b->p, cap);
+    if (b->cap > BUF_LARGE)
+        return;
+    if (b->n != 0)
+        memcpy(b->p, small, b->n);
+    mem_free(small);
 }
 
 /* Capacity for `need` bytes in all, which is within the maximum. */
@@ -36,7 +54,10 @@ static void buf_grow(struct buf *b, size_t need)
         cap = cap > b->max / 2 ? b->max : cap * 2;
     if (cap > b->max)
         cap = b->max;
-    b->p = mem_realloc(b->p, cap);
+    if (cap > BUF_LARGE)
+        buf_grow_large(b, cap);
+    else
+        b->p = mem_realloc(b->p, cap);
     b->cap = cap;
 }
 
@@ -136,13 +157,4 @@ void buf_varint(struct buf *b, uint64_t v)
     }
     out[n++] = (char)v;
     buf_append(b, out, n);
-}
-
-char *buf_take(struct buf *b, size_t *n)
-{
-    char *p = b->p != NULL ? b->p : mem_alloc(0);
-
-    *n = b->n;
-    *b = (struct buf){.max = b->max};
-    return p;
 }

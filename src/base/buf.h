@@ -25,8 +25,6 @@ void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 void buf_u64(struct buf *b, uint64_t v);    /* decimal digits */
 void buf_varint(struct buf *b, uint64_t v); /* unsigned LEB128 */
 void buf_reserve(struct buf *b, size_t n);  /* capacity for n more, up to the maximum */
-/* Hands the bytes to the caller (mem_free), leaves b empty. */
-char *buf_take(struct buf *b, size_t *n);
 
 static inline struct slice buf_slice(const struct buf *b)
 {

@@ -79,12 +79,19 @@ static ssize_t content_reader(void *cls, uint64_t pos, char *out, size_t max)
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+static void free_body(void *cls)
+{
+    struct buf *b = cls;
+
+    buf_free(b);
+    mem_free(b);
+}
+
 static struct MHD_Response *make_response(struct exchange *x)
 {
     struct reply *rp = &x->rp;
     static char none[1];
-    char *bytes;
-    size_t n = 0;
+    struct buf *b;
 
     /* To HEAD libmicrohttpd would send the last chunk of a chunked body: the client would read it
      * as the next answer. */
@@ -96,8 +103,10 @@ static struct MHD_Response *make_response(struct exchange *x)
         return MHD_create_response_from_buffer(0, none, MHD_RESPMEM_PERSISTENT);
     if (x->rq.method != M_HEAD)
         metrics_add(METRIC_RESPONSE_BYTES, rp->body.n);
-    bytes = buf_take(&rp->body, &n);
-    return MHD_create_response_from_buffer_with_free_callback(n, bytes, mem_free);
+    b = mem_alloc(sizeof(*b));
+    *b = rp->body;
+    buf_init(&rp->body, b->max);
+    return MHD_create_response_from_buffer_with_free_callback_cls(b->n, b->p, free_body, b);
 }
 
 bool exchange_send(struct exchange *x)

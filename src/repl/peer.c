@@ -144,19 +144,16 @@ void peer_init(void)
 struct peer *peer_new(const struct peer_addr *addr, const _Atomic int *stop)
 {
     struct peer *p = mem_zalloc(sizeof(*p));
-    struct buf b;
-    size_t n;
 
     p->multi = curl_multi_init();
     p->addr = *addr;
     p->stop = stop;
     if (addr->user.n != 0) {
-        buf_init(&b, addr->user.n + addr->password.n + 2);
-        buf_add(&b, addr->user);
-        buf_char(&b, ':');
-        buf_add(&b, addr->password);
-        buf_char(&b, '\0');
-        p->userpwd = buf_take(&b, &n);
+        size_t size = addr->user.n + addr->password.n + 2;
+
+        p->userpwd = mem_alloc(size);
+        (void)snprintf(p->userpwd, size, "%.*s:%.*s", (int)addr->user.n, addr->user.p,
+                       (int)addr->password.n, addr->password.p);
     }
     return p;
 }

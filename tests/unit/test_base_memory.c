@@ -159,8 +159,6 @@ static void buf_full_sticks(void **state)
 static void buf_writes(void **state)
 {
     struct buf b;
-    size_t n;
-    char *taken;
 
     (void)state;
     buf_init(&b, 10000);
@@ -169,17 +167,46 @@ static void buf_writes(void **state)
     buf_u64(&b, UINT64_MAX);
     buf_printf(&b, " %s", "end");
     buf_printf(&b, "%0300d", 5);
-    taken = buf_take(&b, &n);
-    assert_int_equal(n, 2 + 20 + 4 + 300);
-    assert_memory_equal(taken, "0 18446744073709551615 end000", 29);
+    assert_int_equal(b.n, 2 + 20 + 4 + 300);
+    assert_memory_equal(b.p, "0 18446744073709551615 end000", 29);
+    buf_free(&b);
     assert_int_equal(b.n, 0);
     buf_str(&b, "again");
     assert_true(slice_eq(buf_slice(&b), SLICE_LIT("again")));
-    mem_free(taken);
     buf_free(&b);
-    taken = buf_take(&b, &n);
-    assert_int_equal(n, 0);
-    mem_free(taken);
+}
+
+/* From some MB on it grows where it is. */
+static void buf_large(void **state)
+{
+    enum { WORDS = 5 << 20 };
+    struct buf b;
+    const char *p = NULL;
+    unsigned moved = 0;
+
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        buf_init(&b, WORDS * sizeof(uint32_t) + 3);
+        for (uint32_t i = 0; i < WORDS; i++)
+            buf_append(&b, &i, sizeof i);
+        buf_str(&b, "end");
+        assert_true(buf_ok(&b) && b.n == b.max);
+        buf_char(&b, '.');
+        assert_false(buf_ok(&b));
+        for (uint32_t i = 0; i < WORDS; i++)
+            assert_memory_equal(b.p + (size_t)4 * i, &i, sizeof i);
+        buf_clear(&b);
+        buf_str(&b, "again");
+        assert_memory_equal(b.p, "again\0\0\0", 8); /* the bytes of before, not new memory */
+        buf_free(&b);
+    }
+    for (size_t n = 0; n < ((size_t)16 << 20); n += 1 << 16) {
+        assert_non_null(buf_extend(&b, 1 << 16));
+        moved += n > ((size_t)4 << 20) && b.p != p;
+        p = b.p;
+    }
+    assert_int_equal(moved, 0);
+    buf_free(&b);
 }
 
 /* ---- bytes ---- */
@@ -412,6 +439,7 @@ int main(void)
         cmocka_unit_test(buf_respects_its_maximum),
         cmocka_unit_test(buf_full_sticks),
         cmocka_unit_test(buf_writes),
+        cmocka_unit_test(buf_large),
         cmocka_unit_test(integers_round_trip),
         cmocka_unit_test(varint_round_trip),
         cmocka_unit_test(varint_is_canonical),

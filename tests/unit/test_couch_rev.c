@@ -249,7 +249,8 @@ static char *numbers_doc(int from, int n, const char *same)
     }
     buf_str(&b, "]}");
     buf_char(&b, '\0');
-    p = buf_take(&b, &(size_t){0});
+    p = mem_dup(b.p, b.n);
+    buf_free(&b);
     return p;
 }
 
