@@ -2,6 +2,8 @@
  * NULL exactly when head is. Threads: pool_push from any; pool_stop once, by the owner. */
 #include "base/thread.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -85,6 +87,7 @@ void thread_hint(enum thread_kind kind)
 struct pool {
     struct mutex mu;
     struct cond work;
+    atomic_uint pushing; /* threads in pool_push: they touch the pool after a job may have run */
     struct job *head, *tail;
     bool stop;
     enum thread_kind kind;
@@ -137,6 +140,7 @@ struct pool *pool_new(const char *name, unsigned threads, enum thread_kind kind)
 
 void pool_push(struct pool *p, struct job *j)
 {
+    atomic_fetch_add(&p->pushing, 1);
     mutex_lock(&p->mu);
     j->next = NULL;
     if (p->tail != NULL)
@@ -144,8 +148,11 @@ void pool_push(struct pool *p, struct job *j)
     else
         p->head = j;
     p->tail = j;
-    cond_signal(&p->work);
     mutex_unlock(&p->mu);
+    /* Not under the lock: who wakes may take this core at once, and would go back to sleep for the
+     * lock while its holder waits for another turn. */
+    cond_signal(&p->work);
+    atomic_fetch_sub(&p->pushing, 1);
 }
 
 void pool_stop(struct pool *p)
@@ -158,6 +165,8 @@ void pool_stop(struct pool *p)
     mutex_unlock(&p->mu);
     for (unsigned i = 0; i < p->count; i++)
         thread_join(&p->threads[i]);
+    while (atomic_load(&p->pushing) != 0)
+        (void)sched_yield();
     cond_fini(&p->work);
     mutex_fini(&p->mu);
     mem_free(p);
