@@ -27,6 +27,7 @@
 #include "wal/seg_file_priv.h"
 
 enum { EXIT_DISK = 74, REWRITE_CHUNK = 1 << 20, SEG_NAME_HEX = 16 };
+enum { WRITE_PIECES = 32, WRITEBACK_CHUNK = 128 << 10, PAGE = 4 << 10 };
 
 void seg_file_path(const struct seg_file *f, char out[SEG_FILE_PATH], uint64_t store,
                    const char *rest)
@@ -200,15 +201,25 @@ static enum ss_rc file_create(struct seg_store *s, uint64_t store, uint64_t epoc
     return rc;
 }
 
+/* A hint: the disk gets the whole pages of a large group while the rest is still copied, and no
+ * call keeps the core for long: many kernels let nobody else run in the middle of one, and the sync
+ * of some MB took milliseconds. That all is there, and every error, is the sync's to say. */
+static off_t begin_writeback(int fd, off_t from, off_t to)
+{
+    to &= ~(off_t)(PAGE - 1);
+    (void)sync_file_range(fd, from, to - from, SYNC_FILE_RANGE_WRITE);
+    return to;
+}
+
 /* The kernel takes at most IOV_MAX pieces a call and may write less than asked. */
 static int write_all(int fd, const struct iovec *iov, int n, uint32_t off, uint32_t *done)
 {
-    struct iovec part[64];
+    struct iovec part[WRITE_PIECES];
     size_t skip = 0; /* bytes of iov[0] that are written */
-    off_t at = off;
+    off_t at = off, begun = off;
 
     while (n > 0) {
-        int k = n < 64 ? n : 64;
+        int k = n < WRITE_PIECES ? n : WRITE_PIECES;
         ssize_t got;
 
         memcpy(part, iov, (size_t)k * sizeof *part);
@@ -223,6 +234,8 @@ static int write_all(int fd, const struct iovec *iov, int n, uint32_t off, uint3
             return -1;
         }
         at += got;
+        if (at - begun >= WRITEBACK_CHUNK)
+            begun = begin_writeback(fd, begun, at);
         for (skip += (size_t)got; n > 0 && skip >= iov->iov_len; n--, iov++)
             skip -= iov->iov_len;
     }
