@@ -114,7 +114,9 @@ static void send_some(struct load *l, struct conn *c)
 {
     const struct text *r = &l->requests[c->request];
     while (c->sent < r->len) {
-        ssize_t n = send(c->fd, r->data + c->sent, r->len - c->sent, MSG_NOSIGNAL);
+        size_t left = r->len - c->sent;
+        ssize_t n =
+            send(c->fd, r->data + c->sent, left < READ_SIZE ? left : READ_SIZE, MSG_NOSIGNAL);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n < 0)
