@@ -23,28 +23,12 @@ size_t log_segments(struct log *log, struct log_seg_info **out)
     return n;
 }
 
-/* NULL: gone. */
-static struct log_seg *find(struct log *log, uint64_t seg) REQUIRES(log->mu)
-{
-    size_t lo = 0, hi = log->nsegs;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (log->segs[mid].seg < seg)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < log->nsegs && log->segs[lo].seg == seg ? &log->segs[lo] : NULL;
-}
-
 bool log_has_seg(struct log *log, uint64_t seg)
 {
     bool has;
 
     mutex_lock(&log->mu);
-    has = find(log, seg) != NULL;
+    has = log_seg_find(log, seg) != NULL;
     mutex_unlock(&log->mu);
     return has;
 }
@@ -60,7 +44,7 @@ enum status log_scan_seg(struct log *log, uint64_t seg,
     struct walk w;
 
     mutex_lock(&log->mu);
-    found = find(log, seg);
+    found = log_seg_find(log, seg);
     if (found != NULL)
         s = *found;
     mutex_unlock(&log->mu);
@@ -98,14 +82,14 @@ enum status log_delete_seg(struct log *log, uint64_t seg, struct err *e)
     enum status st;
 
     mutex_lock(&log->mu);
-    s = find(log, seg);
+    s = log_seg_find(log, seg);
     if (s == NULL || s == &log->segs[log->nsegs - 1] || seg == log->seal.seg || log->stop) {
         mutex_unlock(&log->mu);
         return err_set(e, ST_NOT_FOUND, "segment %llu cannot be deleted", (unsigned long long)seg);
     }
     while (log->del_seg != 0)
         cond_wait(&log->cv, &log->mu);
-    s = find(log, seg); /* the table may have moved */
+    s = log_seg_find(log, seg); /* the table may have moved */
     ASSERT(s != NULL);
     atomic_fetch_sub(&log->bytes, s->len);
     memmove(s, s + 1, (size_t)(&log->segs[log->nsegs] - (s + 1)) * sizeof(*s));

@@ -60,6 +60,8 @@ struct log {
     uint64_t room, room_at_us; /* what the disk had left, and when */
 };
 
+/* log_read.c: the row of a segment, NULL if it is gone; the table may move once mu is let go. */
+struct log_seg *log_seg_find(struct log *log, uint64_t seg) REQUIRES(log->mu);
 /* log_roll.c */
 enum status log_roll(struct log *log, struct err *e) MUST_CHECK; /* the tail is a new segment */
 void log_roll_ahead(struct log *log); /* after an append: prepare when half full */

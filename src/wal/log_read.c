@@ -18,14 +18,10 @@ enum status log_read(struct log *log, const struct seg_ptr *p, void *out, struct
     return ST_CORRUPT;
 }
 
-/* Where a segment's valid bytes end. */
-static bool length_of(struct log *log, uint64_t seg, uint32_t *len)
+struct log_seg *log_seg_find(struct log *log, uint64_t seg)
 {
-    size_t lo = 0, hi;
-    bool found;
+    size_t lo = 0, hi = log->nsegs;
 
-    mutex_lock(&log->mu);
-    hi = log->nsegs;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
 
@@ -34,10 +30,19 @@ static bool length_of(struct log *log, uint64_t seg, uint32_t *len)
         else
             hi = mid;
     }
-    found = lo < log->nsegs && log->segs[lo].seg == seg;
-    *len = found ? log->segs[lo].len : 0;
+    return lo < log->nsegs && log->segs[lo].seg == seg ? &log->segs[lo] : NULL;
+}
+
+/* Where a segment's valid bytes end. */
+static bool length_of(struct log *log, uint64_t seg, uint32_t *len)
+{
+    const struct log_seg *s;
+
+    mutex_lock(&log->mu);
+    s = log_seg_find(log, seg);
+    *len = s != NULL ? s->len : 0;
     mutex_unlock(&log->mu);
-    return found;
+    return s != NULL;
 }
 
 enum status log_read_raw(struct log *log, uint64_t seg, uint32_t off, void *out, uint32_t *n,
