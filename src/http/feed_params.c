@@ -2,6 +2,7 @@
 #include "http/feed_params.h"
 
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 static enum status parse_feed(struct request *rq, struct feed_params *f)
@@ -58,4 +59,21 @@ const struct slice *feed_since(struct request *rq, const struct feed_params *f,
     if (f->feed == FEED_EVENTSOURCE && header->n != 0)
         v = header;
     return v;
+}
+
+void feed_begin(const struct feed_params *f, struct stream *s, struct reply *rp)
+{
+    if (f->feed != FEED_NORMAL)
+        metrics_add(METRIC_FEEDS, 1);
+    if (f->feed == FEED_EVENTSOURCE) {
+        rp->content_type = "text/event-stream";
+        reply_header(rp, "Cache-Control", SLICE_LIT("no-cache"));
+    }
+    rp->stream = s;
+}
+
+void feed_end(const struct feed_params *f)
+{
+    if (f->feed != FEED_NORMAL)
+        metrics_sub(METRIC_FEEDS, 1);
 }

@@ -2,6 +2,7 @@
  * waits, when it says that it is still there. */
 #ifndef HTTP_FEED_PARAMS_H
 #define HTTP_FEED_PARAMS_H
+#include "http/reply.h"
 #include "http/request.h"
 
 enum feed { FEED_NORMAL, FEED_LONGPOLL, FEED_CONTINUOUS, FEED_EVENTSOURCE };
@@ -15,4 +16,7 @@ enum status feed_params_parse(struct request *rq, struct feed_params *f) MUST_CH
 /* since, last-event-id, or the header that a browser repeats; NULL: none. */
 const struct slice *feed_since(struct request *rq, const struct feed_params *f,
                                struct slice *header);
+/* Answers with the stream. Whoever called it calls feed_end when the stream is freed. */
+void feed_begin(const struct feed_params *f, struct stream *s, struct reply *rp);
+void feed_end(const struct feed_params *f);
 #endif

@@ -3,7 +3,6 @@
  * is a stream; while it waits for a write it is a suspended connection and costs no thread.
  */
 #include "base/limits.h"
-#include "base/metrics.h"
 #include "base/time.h"
 #include "couch/changes.h"
 #include "http/feed_params.h"
@@ -183,8 +182,7 @@ static void changes_feed_free(struct stream *s)
     struct changes_feed *f = (struct changes_feed *)(void *)s;
 
     changes_free(f->reader);
-    if (f->p.feed != FEED_NORMAL)
-        metrics_sub(METRIC_FEEDS, 1);
+    feed_end(&f->p);
 }
 
 /* GET, POST /{db}/_changes */
@@ -200,12 +198,6 @@ enum status h_changes(struct request *rq, struct reply *rp)
     f->ends_us = time_mono_us() + f->p.timeout_us;
     f->s = (struct stream){
         .produce = changes_produce, .free = changes_feed_free, .db = f->db, .deadline_us = 0};
-    if (f->p.feed != FEED_NORMAL)
-        metrics_add(METRIC_FEEDS, 1);
-    if (f->p.feed == FEED_EVENTSOURCE) {
-        rp->content_type = "text/event-stream";
-        reply_header(rp, "Cache-Control", SLICE_LIT("no-cache"));
-    }
-    rp->stream = &f->s;
+    feed_begin(&f->p, &f->s, rp);
     return ST_OK;
 }

@@ -1,6 +1,5 @@
 /* http/h_db_updates.c: GET /_db_updates: what happens to databases, as a list or a feed. While it
  * waits it is a suspended connection, as in h_changes.c. Runs on workers. */
-#include "base/metrics.h"
 #include "base/time.h"
 #include "couch/stores.h"
 #include "couch/updates.h"
@@ -112,8 +111,7 @@ static void updates_feed_free(struct stream *s)
 {
     struct updates_feed *f = (struct updates_feed *)(void *)s;
 
-    if (f->p.feed != FEED_NORMAL)
-        metrics_sub(METRIC_FEEDS, 1);
+    feed_end(&f->p);
 }
 
 /* GET /_db_updates */
@@ -133,12 +131,6 @@ enum status h_db_updates(struct request *rq, struct reply *rp)
         TRY(updates_seq_parse(f->updates, *since, &f->since, &rq->err));
     f->ends_us = time_mono_us() + f->p.timeout_us;
     f->s = (struct stream){.produce = produce, .free = updates_feed_free, .updates = f->updates};
-    if (f->p.feed != FEED_NORMAL)
-        metrics_add(METRIC_FEEDS, 1);
-    if (f->p.feed == FEED_EVENTSOURCE) {
-        rp->content_type = "text/event-stream";
-        reply_header(rp, "Cache-Control", SLICE_LIT("no-cache"));
-    }
-    rp->stream = &f->s;
+    feed_begin(&f->p, &f->s, rp);
     return ST_OK;
 }
