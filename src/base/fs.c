@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -265,15 +264,6 @@ enum status fs_list(const char *path, enum status (*fn)(void *arg, const char *n
     }
     (void)closedir(d);
     return st;
-}
-
-uint64_t fs_free_bytes(const char *path)
-{
-    struct statvfs sv;
-
-    if (statvfs(path, &sv) != 0)
-        return UINT64_MAX;
-    return (uint64_t)sv.f_bavail * sv.f_frsize;
 }
 
 uint64_t fs_raise_open_files(void)

@@ -21,5 +21,4 @@ enum status fs_list(const char *path, enum status (*fn)(void *arg, const char *n
                     struct err *e) MUST_CHECK;
 enum status fs_pread_full(int fd, void *p, size_t n, uint64_t off, struct err *e) MUST_CHECK;
 enum status fs_pwrite_full(int fd, const void *p, size_t n, uint64_t off, struct err *e) MUST_CHECK;
-uint64_t fs_free_bytes(const char *path); /* for an unprivileged writer; UINT64_MAX if unknown */
 #endif

@@ -53,11 +53,6 @@ enum status att_upload_add(struct att_upload *u, struct slice bytes, struct err 
     return ST_OK;
 }
 
-uint64_t att_upload_len(const struct att_upload *u)
-{
-    return att_writer_len(u->w);
-}
-
 enum status att_upload_end(struct att_upload *u, struct arena *a, struct att *att, struct err *e)
 {
     TRY(att_writer_finish(u->w, a, att, e));

@@ -14,8 +14,6 @@ enum status att_upload_add(struct att_upload *u, struct slice bytes, struct err 
  * said to be gzip and are not are ATT_IDENTITY. */
 enum status att_upload_end(struct att_upload *u, struct arena *a, struct att *att,
                            struct err *e) MUST_CHECK;
-/* Bytes so far. */
-uint64_t att_upload_len(const struct att_upload *u);
 /* Only after the commit that names it is done; NULL is fine. */
 void att_upload_free(struct att_upload *u);
 #endif

@@ -218,11 +218,6 @@ uint64_t vindex_seq(struct vindex *ix)
     return seq;
 }
 
-const struct vindex_opts *vindex_options(const struct vindex *ix)
-{
-    return &ix->o;
-}
-
 /* ---- the writer ---- */
 
 void vindex_begin(struct vindex *ix)

@@ -33,7 +33,6 @@ enum status vindex_open(const struct vindex_opts *o, uint64_t db_seq, struct vin
 void vindex_close(struct vindex *ix, bool save);
 struct vview *vindex_pin(struct vindex *ix); /* vview_release */
 uint64_t vindex_seq(struct vindex *ix);      /* of the published view */
-const struct vindex_opts *vindex_options(const struct vindex *ix);
 
 void vindex_begin(struct vindex *ix);
 void vindex_end(struct vindex *ix);

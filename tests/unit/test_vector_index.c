@@ -48,15 +48,20 @@ static int drop_dir(void **state)
     return fs_remove_tree(dir, &e) != ST_OK;
 }
 
+static struct vindex_opts options(enum vmetric metric, uint32_t graph_min)
+{
+    return (struct vindex_opts){.dir = dir,
+                                .metric = metric,
+                                .dims = D,
+                                .m = 8,
+                                .efc = 60,
+                                .build_threads = 1,
+                                .graph_min = graph_min};
+}
+
 static struct vindex *reopen(enum vmetric metric, uint32_t graph_min)
 {
-    struct vindex_opts o = {.dir = dir,
-                            .metric = metric,
-                            .dims = D,
-                            .m = 8,
-                            .efc = 60,
-                            .build_threads = 1,
-                            .graph_min = graph_min};
+    struct vindex_opts o = options(metric, graph_min);
     struct vindex *ix;
     struct err e;
 
@@ -280,7 +285,7 @@ static void test_unchanged_vector_touches_nothing(void **state)
 static void test_foreign_or_newer_folder_is_discarded(void **state)
 {
     struct vindex *ix = reopen(VMETRIC_L2, 150);
-    struct vindex_opts o;
+    struct vindex_opts o = options(VMETRIC_L2, 150);
     struct err e;
 
     (void)state;
@@ -289,8 +294,6 @@ static void test_foreign_or_newer_folder_is_discarded(void **state)
         change_one(ix);
     vindex_publish(ix, truth.seq);
     vindex_end(ix);
-    o = *vindex_options(ix);
-    o.dir = dir;
     vindex_close(ix, true);
     assert_int_equal(vindex_verify(dir, &e), ST_OK);
     assert_int_equal(vindex_open(&o, truth.seq, &ix, &e), ST_OK);
