@@ -15,36 +15,15 @@ enum { BIG = 700000 };
 
 /* ---- a store ---- */
 
-static inline void open_small(struct fix *x)
-{
-    struct store_options o = {
-        .dir = x->dir, .segs = x->segs, .segment_bytes = 1 << 20, .no_compaction = true};
-
-    assert_ok(x, store_open(&o, &x->s, &x->e));
-}
-
-static inline struct fix *small_new(bool in_memory)
-{
-    struct fix *x = mem_zalloc(sizeof(*x));
-
-    snprintf(x->dir, sizeof(x->dir), "/tmp/divan-test-XXXXXX");
-    assert_non_null(mkdtemp(x->dir));
-    x->a = arena_new();
-    if (in_memory)
-        x->segs = seg_mem_new(7);
-    open_small(x);
-    return x;
-}
-
 static inline int small_files(void **state)
 {
-    *state = small_new(false);
+    *state = fix_new(false, 1 << 20);
     return 0;
 }
 
 static inline int small_memory(void **state)
 {
-    *state = small_new(true);
+    *state = fix_new(true, 1 << 20);
     return 0;
 }
 
@@ -57,18 +36,15 @@ static inline void reopen(struct fix *x)
 {
     forget_pins(x);
     fix_close(x);
-    open_small(x);
+    fix_open(x);
 }
 
 static inline void drop_index(struct fix *x)
 {
-    char path[128];
-
     forget_pins(x);
     fix_close(x);
-    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
-    assert_ok(x, fs_remove_tree(path, &x->e));
-    open_small(x);
+    fix_remove_index(x);
+    fix_open(x);
 }
 
 static inline size_t objects(struct fix *x)

@@ -72,7 +72,7 @@ static uint64_t findings(struct fix *x)
     forget_pins(x);
     fix_close(x);
     assert_ok(x, store_check(x->dir, swallow, &shown, &bad, &x->e));
-    open_small(x);
+    fix_open(x);
     return bad;
 }
 

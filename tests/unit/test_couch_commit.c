@@ -115,7 +115,7 @@ static void bodies_are_carried_along(void **state)
     struct commit_op ops[N];
     struct att atts[N];
     struct docinfo d;
-    char path[128], *data = mem_zalloc(EACH + N), *got = mem_alloc(EACH);
+    char *data = mem_zalloc(EACH + N), *got = mem_alloc(EACH);
 
     for (size_t i = 0; i < EACH + N; i++)
         data[i] = (char)(i % 251);
@@ -133,8 +133,7 @@ static void bodies_are_carried_along(void **state)
     assert_counts(db, 1, 0, N);
     db_release(db);
     fix_close(x);
-    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
-    assert_ok(x, fs_remove_tree(path, &x->e));
+    fix_remove_index(x);
     fix_open(x);
     db = open_db(x, "db");
     assert_ok(x, read_info(x, db, "a", &d));

@@ -13,50 +13,16 @@
 
 enum { SEGMENT = 16 << 10 };
 
-static struct fix *small_new(bool in_memory)
-{
-    struct fix *x = mem_zalloc(sizeof(*x));
-
-    snprintf(x->dir, sizeof(x->dir), "/tmp/divan-test-XXXXXX");
-    assert_non_null(mkdtemp(x->dir));
-    x->a = arena_new();
-    if (in_memory)
-        x->segs = seg_mem_new(7);
-    return x;
-}
-
-static void small_open(struct fix *x)
-{
-    struct store_options o = {
-        .dir = x->dir, .segs = x->segs, .segment_bytes = SEGMENT, .no_compaction = true};
-
-    assert_ok(x, store_open(&o, &x->s, &x->e));
-}
-
 static int small_files(void **state)
 {
-    struct fix *x = small_new(false);
-
-    small_open(x);
-    *state = x;
+    *state = fix_new(false, SEGMENT);
     return 0;
 }
 
 static int small_memory(void **state)
 {
-    struct fix *x = small_new(true);
-
-    small_open(x);
-    *state = x;
+    *state = fix_new(true, SEGMENT);
     return 0;
-}
-
-static void drop_index(struct fix *x)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
-    assert_ok(x, fs_remove_tree(path, &x->e));
 }
 
 /* The edit to generation gen, with a body of n bytes, and maybe an attachment of as many. */
@@ -124,54 +90,6 @@ static void wait_sealed(struct fix *x)
             open = open || !v[i].sealed;
         mem_free(v);
     }
-}
-
-static void wait_dropped(struct fix *x)
-{
-    while (count_marks(x) != 0)
-        usleep(1000);
-}
-
-/* Rows 02 as they are. */
-static struct slice dump_accounts(struct fix *x)
-{
-    struct kv_iter *it = kv_iter_new(store_kv(x->s), NULL);
-    struct buf b;
-    struct slice out;
-
-    buf_init(&b, 1 << 20);
-    for (kv_iter_seek(it, slice_of("\x02", 1)); kv_iter_valid(it) && kv_iter_key(it).p[0] == 2;
-         kv_iter_next(it)) {
-        buf_add(&b, kv_iter_key(it));
-        buf_add(&b, kv_iter_value(it));
-    }
-    kv_iter_free(it);
-    out = arena_dup(x->a, buf_slice(&b));
-    buf_free(&b);
-    return out;
-}
-
-/* The same rows when the index is made again from what is left of the log. */
-static void assert_rebuilds(struct fix *x)
-{
-    struct slice before, accounts, after;
-
-    wait_dropped(x);
-    fix_close(x);
-    small_open(x);
-    before = dump_rows(x);
-    accounts = dump_accounts(x);
-    fix_close(x);
-    drop_index(x);
-    small_open(x);
-    wait_dropped(x);
-    after = dump_rows(x);
-    if (!slice_eq(before, after))
-        print_error("%zu bytes of rows before, %zu after\n", before.n, after.n);
-    assert_true(slice_eq(before, after));
-    fix_close(x); /* writes what the drop changed */
-    small_open(x);
-    assert_true(slice_eq(accounts, dump_accounts(x)));
 }
 
 static void read_fat(struct fix *x, struct db *db, const char *id, uint32_t gen, size_t n, bool att)
@@ -255,7 +173,7 @@ static struct db *fill(struct fix *x)
     }
     assert_ok(x, drop_db(x, gone));
     db_release(gone);
-    wait_dropped(x);
+    wait_for_drops(x);
     gone = make_db(x, "gone"); /* the name again */
     fat_put(x, gone, "h", 1, 100, false);
     db_release(gone);
@@ -286,9 +204,6 @@ static void compaction_keeps_what_is_live_and_the_rest_goes(void **state)
     read_fat(x, db, "copy", 1, 300, true);
     read_fat(x, db, "d17", 6, 300, false);
     db_release(db);
-    assert_check_clean(x);
-    fix_close(x);
-    small_open(x);
     assert_rebuilds(x);
     /* once more, now that most is moved already, and the oldest segments go */
     wait_sealed(x);
@@ -399,9 +314,8 @@ static void a_missing_segment_that_was_not_compacted_is_damage(void **state)
     snprintf(path, sizeof(path), "%s/0/log/%016llx.seg", x->dir, (unsigned long long)v[2].seg);
     mem_free(v);
     assert_int_equal(unlink(path), 0);
-    drop_index(x);
-    struct store_options o = {.dir = x->dir, .segment_bytes = SEGMENT, .no_compaction = true};
-    assert_int_equal(store_open(&o, &x->s, &x->e), ST_CORRUPT);
+    fix_remove_index(x);
+    assert_int_equal(fix_try_open(x), ST_CORRUPT);
     assert_non_null(strstr(x->e.reason, "LSN"));
     x->s = NULL;
 }
@@ -415,7 +329,7 @@ static void in_child(struct fix *x, void (*live)(struct fix *x))
 
     if (pid == 0) {
         alarm(60);
-        small_open(x);
+        fix_open(x);
         live(x);
         _exit(0);
     }
@@ -425,7 +339,7 @@ static void in_child(struct fix *x, void (*live)(struct fix *x))
 
 static int no_store(void **state)
 {
-    *state = small_new(false);
+    *state = fix_folder(false, SEGMENT);
     return 0;
 }
 
@@ -507,17 +421,17 @@ static void an_index_older_than_a_compaction_is_made_again(void **state)
     snprintf(from, sizeof(from), "%s/0/idx", x->dir);
     snprintf(to, sizeof(to), "%s/0/old", x->dir);
     assert_int_equal(rename(from, to), 0);
-    small_open(x); /* rebuilt */
+    fix_open(x); /* rebuilt */
     live_hot(x);
     assert_true(compact_below(x, 2.0) >= 1);
     fix_close(x);
-    small_open(x);
+    fix_open(x);
     before = dump_rows(x);
     fix_close(x);
-    drop_index(x);
+    fix_remove_index(x);
     assert_int_equal(rename(to, from), 0);
-    small_open(x);
-    wait_dropped(x);
+    fix_open(x);
+    wait_for_drops(x);
     assert_true(index_was_bad(x));
     assert_true(slice_eq(before, dump_rows(x)));
     assert_check_clean(x);

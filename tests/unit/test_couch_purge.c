@@ -13,23 +13,9 @@
 
 enum { SEGMENT = 16 << 10 };
 
-static void small_open(struct fix *x)
-{
-    struct store_options o = {
-        .dir = x->dir, .segs = x->segs, .segment_bytes = SEGMENT, .no_compaction = true};
-
-    assert_ok(x, store_open(&o, &x->s, &x->e));
-}
-
 static int small_files(void **state)
 {
-    struct fix *x = mem_zalloc(sizeof(*x));
-
-    snprintf(x->dir, sizeof(x->dir), "/tmp/divan-test-XXXXXX");
-    assert_non_null(mkdtemp(x->dir));
-    x->a = arena_new();
-    small_open(x);
-    *state = x;
+    *state = fix_new(false, SEGMENT);
     return 0;
 }
 
@@ -80,48 +66,6 @@ static void set_limit(struct fix *x, struct db *db, uint32_t n)
 
     assert_ok(x, run1(x, &op));
     assert_int_equal(db_purged_infos_limit(db), n);
-}
-
-static void wait_dropped(struct fix *x)
-{
-    while (count_marks(x) != 0)
-        usleep(1000);
-}
-
-static void drop_index(struct fix *x)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
-    assert_ok(x, fs_remove_tree(path, &x->e));
-}
-
-static void check_clean(struct fix *x)
-{
-    uint64_t bad = 1;
-
-    assert_ok(x, store_check(x->dir, show_finding, NULL, &bad, &x->e));
-    assert_int_equal(bad, 0);
-}
-
-/* The same rows when the index is made again from the log; `divan check` has nothing to say. */
-static void assert_rebuilds(struct fix *x)
-{
-    struct slice before, after;
-
-    wait_dropped(x);
-    fix_close(x);
-    check_clean(x);
-    small_open(x);
-    before = dump_rows(x);
-    fix_close(x);
-    drop_index(x);
-    small_open(x);
-    wait_dropped(x);
-    after = dump_rows(x);
-    if (!slice_eq(before, after))
-        print_error("%zu bytes of rows before, %zu after\n", before.n, after.n);
-    assert_true(slice_eq(before, after));
 }
 
 /* ---- trees ---- */
@@ -358,7 +302,7 @@ static void compact_some(struct fix *x, uint64_t *rnd)
 static void roll(struct fix *x)
 {
     fix_close(x);
-    small_open(x);
+    fix_open(x);
 }
 
 /* The purge and what it purged lie in different segments; whichever goes first, and whatever goes

@@ -99,14 +99,6 @@ static unsigned count_segments(struct fix *x)
     return n - 1;
 }
 
-static void remove_index(struct fix *x)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
-    assert_ok(x, fs_remove_tree(path, &x->e));
-}
-
 /* ---- looking ---- */
 
 static enum outcome look(struct world *w, struct db *db, unsigned i, uint32_t *gen)
@@ -219,7 +211,7 @@ static void assert_same_again(struct world *w)
     open_with(w, false); /* as any start */
     look_at_all(w, false);
     fix_close(x);
-    remove_index(x);
+    fix_remove_index(x);
     open_with(w, false); /* from the log alone */
     look_at_all(w, false);
     fix_close(x);
@@ -269,16 +261,6 @@ static void copy_data(struct fix *x, const char *base)
     }
 }
 
-static struct fix *new_folder(void)
-{
-    struct fix *x = mem_zalloc(sizeof(*x));
-
-    snprintf(x->dir, sizeof(x->dir), "/tmp/divan-test-XXXXXX");
-    assert_non_null(mkdtemp(x->dir));
-    x->a = arena_new();
-    return x;
-}
-
 static unsigned one_case(const struct world *base, uint64_t seed, enum harm h, bool lose_index)
 {
     struct world w = *base;
@@ -287,14 +269,14 @@ static unsigned one_case(const struct world *base, uint64_t seed, enum harm h, b
     unsigned nsegs, changed = 0;
     char path[128];
 
-    w.x = state = new_folder();
+    w.x = state = fix_folder(false, SEGMENT);
     copy_data(w.x, base->x->dir);
     nsegs = count_segments(w.x);
     assert_true(nsegs > 3);
     segment_path(w.x, 1 + (unsigned)(unit_random(&rnd) % nsegs), path);
     harm_file(path, h, &rnd);
     if (lose_index)
-        remove_index(w.x);
+        fix_remove_index(w.x);
     open_with(&w, true);
     look_at_all(&w, true);
     assert_told(&w, !lose_index);
@@ -309,7 +291,7 @@ static unsigned one_case(const struct world *base, uint64_t seed, enum harm h, b
 static void each_harm(bool lose_index)
 {
     unsigned changed[HARMS] = {0};
-    struct world base = {.x = new_folder()};
+    struct world base = {.x = fix_folder(false, SEGMENT)};
     void *state = base.x;
     uint64_t rnd = 1;
 
@@ -415,7 +397,7 @@ static void attachments_are_kept(void **state)
     id = v[0].id;
     mem_free(v);
     fix_close(x);
-    remove_index(x);
+    fix_remove_index(x);
     segment_path(x, 1, path);
     fd = open(path, O_RDWR);
     assert_true(fd >= 0);

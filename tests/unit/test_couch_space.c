@@ -203,7 +203,7 @@ static void replay_is_bounded(void **state)
 
 static int nothing_open(void **state)
 {
-    *state = fix_new(false);
+    *state = fix_new(false, 0);
     fix_close(*state);
     return 0;
 }

@@ -69,13 +69,6 @@ static void random_history(struct fix *x, struct db *db, uint64_t seed, unsigned
     }
 }
 
-static void wait_for_drops(struct fix *x)
-{
-    for (unsigned i = 0; i < 500 && count_marks(x) != 0; i++)
-        time_sleep_us(10000);
-    assert_int_equal(count_marks(x), 0);
-}
-
 static void what_is_closed_opens_again(void **state)
 {
     struct fix *x = *state;
@@ -110,7 +103,6 @@ static void the_index_rebuilds_to_the_same_bytes(void **state)
                               .db = two,
                               .revs_limit = 5,
                               .security = SLICE_LIT("{\"admins\":{}}")};
-    char path[128];
     struct slice rows;
 
     random_history(x, one, 11, 300);
@@ -128,8 +120,7 @@ static void the_index_rebuilds_to_the_same_bytes(void **state)
     rows = dump_rows(x);
 
     fix_close(x);
-    snprintf(path, sizeof(path), "%s/0/idx", x->dir);
-    assert_ok(x, fs_remove_tree(path, &x->e));
+    fix_remove_index(x);
     fix_open(x);
     wait_for_drops(x);
     assert_true(slice_eq(rows, dump_rows(x)));

@@ -103,7 +103,7 @@ static void ids(void **state)
 static int setup(void **state)
 {
     (void)state;
-    fix = fix_new(true);
+    fix = fix_new(true, 0);
     return 0;
 }
 

@@ -36,7 +36,7 @@ static inline int setup(void **state)
 {
     struct vec_fix *f = mem_zalloc(sizeof(*f));
 
-    f->x = fix_new(false);
+    f->x = fix_new(false, 0);
     f->seed = 99;
     open_vectors(f);
     f->db = make_db(f->x, "v");
