@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from support.disk import tmpfs
 from support.server import Server, binary, query
 
 
@@ -324,17 +325,8 @@ def test_a_damaged_last_group_is_not_copied_after_a_clean_stop(place):
 
 @pytest.fixture
 def small_disk():
-    folder = tempfile.mkdtemp(prefix="divan-test-small-")
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    if mounted.returncode:
-        os.rmdir(folder)
-        pytest.skip("needs root and mount: " + mounted.stderr.decode().strip())
-    try:
+    with tmpfs(8 << 20) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=False)
-        os.rmdir(folder)
 
 
 def test_no_space(small_disk):

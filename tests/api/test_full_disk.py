@@ -1,11 +1,11 @@
 """A full disk: 507, nothing lost, and writing goes on once there is room."""
 
 import os
-import subprocess
 import tempfile
 import time
 
 import pytest
+from support.disk import tmpfs
 from support.server import PASSWORD, USER, Server, quote
 
 SIZE = 64 * 1024 * 1024
@@ -13,20 +13,8 @@ SIZE = 64 * 1024 * 1024
 
 @pytest.fixture
 def small_disk():
-    folder = tempfile.mkdtemp(prefix="divan-full-")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=%d" % SIZE, "tmpfs", folder],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        os.rmdir(folder)
-        pytest.skip("needs root and mount: " + mounted.stderr.decode().strip())
-    try:
+    with tmpfs(SIZE) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=False)
-        os.rmdir(folder)
 
 
 def fill_up(folder):
