@@ -1,5 +1,5 @@
-/* base/buf.c: the growable buffer. Invariant: n <= cap <= max, or p is NULL; p is of mem_alloc, of
- * mem_map when cap > BUF_LARGE; once `full` nothing is appended until buf_clear.
+/* base/buf.c: the growable buffer. Invariant: n <= cap <= max, or p is NULL; once `full` nothing is
+ * appended until buf_clear. A large one is mapped: it grows where it is (base/alloc.h).
  * Threads: a buffer has one user at a time. */
 #include "base/buf.h"
 
@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-enum { BUF_FIRST = 256, BUF_LARGE = 2 << 20 };
+enum { BUF_FIRST = 256, BUF_LARGE = 2 << 20, BUF_AHEAD = 1 << 20 };
 
 void buf_init(struct buf *b, size_t max)
 {
@@ -18,7 +18,7 @@ void buf_init(struct buf *b, size_t max)
 
 void buf_free(struct buf *b)
 {
-    if (b->cap > BUF_LARGE)
+    if (b->mapped)
         mem_unmap(b->p, b->cap, b->max);
     else
         mem_free(b->p);
@@ -31,18 +31,17 @@ void buf_clear(struct buf *b)
     b->full = false;
 }
 
-static void buf_grow_large(struct buf *b, size_t cap)
+static void buf_map(struct buf *b, size_t cap)
 {
     char *small = b->p;
 
-    if (b->cap <= BUF_LARGE)
-        b->p = mem_map(b->max);
+    b->p = mem_map(b->max);
     mem_map_use(b->p, cap);
-    if (b->cap > BUF_LARGE)
-        return;
     if (b->n != 0)
         memcpy(b->p, small, b->n);
     mem_free(small);
+    b->mapped = true;
+    b->cap = cap;
 }
 
 /* Capacity for `need` bytes in all, which is within the maximum. */
@@ -54,8 +53,10 @@ static void buf_grow(struct buf *b, size_t need)
         cap = cap > b->max / 2 ? b->max : cap * 2;
     if (cap > b->max)
         cap = b->max;
-    if (cap > BUF_LARGE)
-        buf_grow_large(b, cap);
+    if (cap > BUF_LARGE && !b->mapped)
+        buf_map(b, cap);
+    else if (b->mapped)
+        mem_map_use(b->p, cap);
     else
         b->p = mem_realloc(b->p, cap);
     b->cap = cap;
@@ -68,6 +69,14 @@ void buf_reserve(struct buf *b, size_t n)
 
     if (need > b->cap)
         buf_grow(b, need);
+}
+
+void buf_expect(struct buf *b, size_t n)
+{
+    if (n <= BUF_LARGE || b->p != NULL || b->max <= BUF_LARGE)
+        buf_reserve(b, n < BUF_AHEAD ? n : BUF_AHEAD);
+    else
+        buf_map(b, BUF_AHEAD);
 }
 
 void *buf_extend(struct buf *b, size_t n)

@@ -9,7 +9,7 @@
 struct buf {
     char *p;
     size_t n, cap, max;
-    bool full;
+    bool full, mapped; /* mapped: p is of mem_map(max) */
 };
 
 void buf_init(struct buf *b, size_t max);
@@ -25,6 +25,8 @@ void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 void buf_u64(struct buf *b, uint64_t v);    /* decimal digits */
 void buf_varint(struct buf *b, uint64_t v); /* unsigned LEB128 */
 void buf_reserve(struct buf *b, size_t n);  /* capacity for n more, up to the maximum */
+/* Some n bytes are to come: so that they need not be moved. An empty buffer. */
+void buf_expect(struct buf *b, size_t n);
 
 static inline struct slice buf_slice(const struct buf *b)
 {

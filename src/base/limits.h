@@ -24,6 +24,7 @@
 #define LIMIT_URI_BYTES          8000         /* 414 too_long */
 #define LIMIT_REQUEST_BYTES      (64u << 20)  /* 413 too_large */
 #define LIMIT_HEAVY_BODY         (1u << 20)   /* from here on small requests go first */
+#define LIMIT_AT_ONCE_BYTES      (64u << 10)  /* a larger document is read by a worker */
 #define LIMIT_INFLIGHT_BYTES     (512u << 20) /* 503 for all requests' bodies together */
 #define LIMIT_CONNECTIONS        16384        /* fewer when the process may open fewer files */
 #define LIMIT_CONN_MEMORY        (33u << 10)  /* above 32 KiB it is mapped, and goes back */

@@ -4,8 +4,8 @@
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -82,6 +82,13 @@ void thread_hint(enum thread_kind kind)
     }
     if (kind != THREAD_PLAIN)
         (void)syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
+uint64_t thread_disk_reads(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? (uint64_t)u.ru_inblock + (uint64_t)u.ru_majflt : 0;
 }
 
 struct pool {

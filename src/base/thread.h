@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct thread {
     pthread_t id;
@@ -27,6 +28,9 @@ enum thread_kind {
     THREAD_HEAVY  /* long work: gives way to the other threads of the process */
 };
 void thread_hint(enum thread_kind kind);
+
+/* Grows whenever the calling thread had to have something read from a disk. */
+uint64_t thread_disk_reads(void);
 
 struct job {
     void (*run)(struct job *j);

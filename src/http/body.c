@@ -84,6 +84,24 @@ static bool comes_early(const struct exchange *x)
     return x->rq.method == M_PUT && slashes >= 3;
 }
 
+/* GET of one document, which is often answered at once (runner.c). Another guess. */
+static bool reads_document(const struct exchange *x)
+{
+    struct slice uri = x->uri;
+    size_t i = 1;
+
+    if ((x->rq.method != M_GET && x->rq.method != M_HEAD) || uri.n < 4 || uri.p[1] == '_')
+        return false;
+    while (i < uri.n && uri.p[i] != '/' && uri.p[i] != '?')
+        i++;
+    if (i + 1 >= uri.n || uri.p[i] != '/' || uri.p[i + 1] == '_')
+        return false;
+    for (i++; i < uri.n && uri.p[i] != '?'; i++)
+        if (uri.p[i] == '/')
+            return false;
+    return true;
+}
+
 /* An answer before the body ends in a closed connection, and one with unread bytes in it is reset:
  * the client may never see the answer. So a body that is already on its way is read and dropped,
  * if it is not absurd; a client that waits for "100 Continue" has not sent it yet. */
@@ -153,7 +171,7 @@ static enum MHD_Result hand_over(struct exchange *x, void (*run)(struct job *j))
 
 enum MHD_Result body_open(struct exchange *x)
 {
-    uint64_t n = x->body_n < (1u << 20) ? x->body_n : 1u << 20;
+    uint64_t n = x->body_n < LIMIT_REQUEST_BYTES ? x->body_n : 0;
 
     x->opened = true;
     x->body_began_us = time_mono_us();
@@ -162,8 +180,8 @@ enum MHD_Result body_open(struct exchange *x)
     if (x->refused)
         return MHD_YES;
     if (x->rq.sink != NULL)
-        n = n < BODY_PIECE ? n : BODY_PIECE + LIMIT_CONN_MEMORY;
-    buf_reserve(&x->body, (size_t)n);
+        n = x->body_n < BODY_PIECE ? x->body_n : BODY_PIECE + LIMIT_CONN_MEMORY;
+    buf_expect(&x->body, (size_t)n);
     return MHD_YES;
 }
 
@@ -242,5 +260,9 @@ enum MHD_Result body_end(struct exchange *x)
     x->body_done = true;
     if (x->rq.sink == NULL)
         x->rq.body = buf_slice(&x->body);
+    if (x->received == 0 && !x->early && reads_document(x)) {
+        atomic_store(&x->state, EX_RUNNING);
+        return exchange_run_here(x) ? send_reply(x) : MHD_YES;
+    }
     return hand_over(x, x->early ? exchange_body_done : exchange_run);
 }

@@ -7,6 +7,7 @@
  *   ADMITTED a worker has judged the head          -> READING, or DRAINING
  *   READING  pool thread collects the body         -> RUNNING (suspended, job pushed)
  *   DRAINING refused: pool thread drops the body   -> SENDING
+ *   READING  a plain GET of a document             -> READY   (at once: runner.c)
  *   RUNNING  a worker has it                       -> READY   (runner.c, then resumed), or back to
  *            READING with a piece of the body written, or ADMITTED, or DRAINING
  *   READY    pool thread queues the answer         -> SENDING
@@ -44,6 +45,7 @@ struct exchange {
     struct job job;
     struct request rq;
     struct reply rp;
+    bool *here;        /* NULL, or: on the pool thread, at once; false: it went to a worker */
     struct slice uri;  /* raw, with the query; arena */
     _Atomic int state; /* enum exchange_state; hands the rest over to whom it names */
     struct buf body;   /* all of it, or with a sink what came since the last piece */
@@ -80,10 +82,11 @@ struct http {
     struct MHD_Daemon *daemon;
     struct services svc;
     struct pool *pool;
-    struct pool *hash_pool;   /* logins: 100 ms of computing each */
-    _Atomic unsigned hashing; /* jobs in it */
-    struct pool *heavy_pool;  /* large bodies; the pieces of streams after their first */
-    struct pool *slow_pool;   /* searches, large uploads: may wait, others must not wait for them */
+    _Atomic uint64_t disk_until_us; /* documents had to come from the disk: only workers read */
+    struct pool *hash_pool;         /* logins: 100 ms of computing each */
+    _Atomic unsigned hashing;       /* jobs in it */
+    struct pool *heavy_pool;        /* large bodies; the pieces of streams after their first */
+    struct pool *slow_pool; /* searches, large uploads: may wait, others must not wait for them */
     _Atomic size_t inflight;
     _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
     _Atomic int stopping;
@@ -93,6 +96,8 @@ struct http {
 
 /* runner.c: parse, route, authorise, handle; called through the job. */
 void exchange_run(struct job *j);
+/* The same on a pool thread. true: x->rp is the answer; false: a worker has it, hands off. */
+bool exchange_run_here(struct exchange *x);
 void exchange_body_done(struct job *j);                 /* handle: an early request has its body */
 void exchange_fail(struct exchange *x, enum status st); /* x->rq.err is the answer; resumes */
 

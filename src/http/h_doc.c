@@ -149,9 +149,17 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
         return get_local(rq, rp, db);
     if (rq->nparams != 0)
         TRY(parse_get(rq, &o));
+    if (rq->at_once && (!o.plain || o.open_all || o.open_revs != NULL)) {
+        rq_elsewhere(rq, h_doc_get);
+        return ST_OK;
+    }
     if (o.open_all || o.open_revs != NULL)
         return get_open_revs(rq, rp, db, &o);
     TRY(doc_find(db, rq_arg(rq, "docid"), o.rev, rq->arena, &info, &node, &rq->err));
+    if (rq->at_once && info.tree.nodes[node].ptr.len > LIMIT_AT_ONCE_BYTES) {
+        rq_elsewhere(rq, h_doc_get);
+        return ST_OK;
+    }
     rev = rev_text(rq->arena, &info.tree.nodes[node].rev);
     if (o.plain && rq_none_match(rq, rev)) {
         reply_etag(rp, rev);

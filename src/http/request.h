@@ -77,6 +77,7 @@ struct request {
     uint32_t nargs;
     struct slice body;
     struct sink *sink;   /* it has the body; NULL: rq->body has */
+    bool at_once;        /* on a thread that other requests wait for: see rq_elsewhere */
     bool waits_for_disk; /* what the request holds does when it is freed: a worker frees it */
     struct auth_user user;
     bool db_admin;                 /* of the database in the route; after router_authorize */
@@ -129,6 +130,8 @@ enum status rq_rev(struct request *rq, struct slice *out) MUST_CHECK;
 void rq_defer(struct request *rq, enum status (*launch)(struct request *rq, struct err *e),
               handler_fn next);
 void rq_continue(struct request *rq); /* any thread; runner.c */
+/* Another launch: the same on a worker. For what takes long, while rq->at_once; runner.c. */
+void rq_elsewhere(struct request *rq, handler_fn next);
 /* Another launch: work on one of the threads that compute password hashes; runner.c. */
 void rq_hash(struct request *rq, void (*work)(struct request *rq), handler_fn next);
 /* The usual launch: ops to the committer; next runs when they are durable and visible. */

@@ -1,13 +1,21 @@
 /* http/runner.c: the worker side of a request: parse the target, find the route, see who asks and
  * whether they may, call the handler, turn what it says into an answer.
+ *
+ * Two hops between threads cost a small GET as much as all the rest of it, and beside heavy work
+ * each is a chance to wait for a core. So the pool thread that has read a plain GET of a document
+ * does all of this itself, at once (exchange_run_here), as long as documents are found in memory.
  */
 #include <stddef.h>
 
 #include "base/limits.h"
+#include "base/time.h"
 #include "http/cors.h"
 #include "http/exchange.h"
+#include "http/handlers.h"
 #include "http/rights.h"
 #include "http/router.h"
+
+enum { DISK_US = 100000 /* for so long workers read, once something was not in memory */ };
 
 /* A piece is about LIMIT_STREAM_CHUNK, but one row may be a document with its attachments. */
 enum { PIECE_MAX = 4 * LIMIT_REQUEST_BYTES };
@@ -26,7 +34,42 @@ static void finish(struct exchange *x)
         atomic_store(&x->state, EX_READY);
     else
         body_refused(x);
-    exchange_resume(x);
+    if (x->here == NULL)
+        exchange_resume(x);
+}
+
+/* From here on a worker has it: the pool thread hands it over. */
+static void leave(struct exchange *x)
+{
+    if (x->here == NULL)
+        return;
+    *x->here = false;
+    x->here = NULL;
+    x->rq.at_once = false;
+    MHD_suspend_connection(x->conn);
+}
+
+bool exchange_run_here(struct exchange *x)
+{
+    struct http *h = x->http;
+    bool here = true;
+    uint64_t reads;
+
+    x->here = &here;
+    x->rq.at_once = true;
+    x->job.run = exchange_run;
+    if (time_mono_us() < atomic_load(&h->disk_until_us)) {
+        leave(x);
+        exchange_push(x);
+        return false;
+    }
+    reads = thread_disk_reads();
+    exchange_run(&x->job);
+    if (thread_disk_reads() != reads)
+        atomic_store(&h->disk_until_us, time_mono_us() + DISK_US);
+    if (here)
+        x->here = NULL;
+    return here;
 }
 
 static void fail(struct exchange *x, enum status st)
@@ -129,6 +172,7 @@ static void step(struct exchange *x, handler_fn handler)
         enum status (*launch)(struct request *, struct err *) = x->rq.launch;
 
         x->rq.launch = NULL;
+        leave(x);
         st = launch(&x->rq, &e);
         if (st == ST_OK)
             return;
@@ -148,6 +192,18 @@ static void handler_job(struct job *j)
     step(x, x->rq.route->handler);
 }
 
+static enum status launch_elsewhere(struct request *rq, struct err *e)
+{
+    (void)e;
+    rq_continue(rq);
+    return ST_OK;
+}
+
+void rq_elsewhere(struct request *rq, handler_fn next)
+{
+    rq_defer(rq, launch_elsewhere, next);
+}
+
 /* ---- hashes: where they do not keep other requests waiting ---- */
 
 static bool push_hash(struct exchange *x, void (*run)(struct job *j))
@@ -157,6 +213,7 @@ static bool push_hash(struct exchange *x, void (*run)(struct job *j))
         return false;
     }
     x->job.run = run;
+    leave(x);
     pool_push(x->http->hash_pool, &x->job);
     return true;
 }
@@ -241,6 +298,11 @@ static void handle(struct exchange *x)
     }
     x->heavy = x->body.n >= LIMIT_HEAVY_BODY;
     x->job.run = handler_job;
+    if (x->here != NULL && x->rq.route->handler != h_doc_get) {
+        leave(x);
+        exchange_push(x);
+        return;
+    }
     if (x->rq.route->slow)
         pool_push(x->http->slow_pool, &x->job);
     else if (x->heavy)

@@ -1,5 +1,6 @@
 /* http/server.c: libmicrohttpd's side: connections, requests and their bodies, start and stop. With
- * send.c it is all that the pool threads ever run: no disk, no locks of others.
+ * send.c it is all that the pool threads ever run, but for documents in memory (runner.c): they
+ * wait for no disk.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>

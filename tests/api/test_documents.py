@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 
 import pytest
 from support.check import error
@@ -446,3 +447,45 @@ def test_new_edits_false_by_put(db):
     before = db.changes()["last_seq"]
     assert db.put("a?new_edits=false", {"_rev": "3-abc", "v": 1}).status == 201
     assert db.changes()["last_seq"] == before
+
+
+def test_small_large_and_odd_reads(server, db):
+    """Small documents are answered where the request was read, the rest by workers: no difference."""
+    docs = {"small": "x", "large": "x" * 300_000}
+    for name, text in docs.items():
+        rev = db.save(name, {"text": text})
+        tag = {"If-None-Match": '"%s"' % rev}
+        for asked in (name, name + "?rev=" + rev, "%" + "%02x" % ord(name[0]) + name[1:]):
+            assert db.get(asked).json() == {"_id": name, "_rev": rev, "text": text}
+            head = db.head(asked)
+            assert head.status == 200 and head.body == b""
+            assert int(head.headers["content-length"]) > len(text)
+            assert db.get(asked, headers=tag).status == 304
+        assert db.get(name + "?revs=true").json()["_revisions"]["start"] == 1
+        assert [row["ok"]["_rev"] for row in db.get(name + "?open_revs=all").json()] == [rev]
+        error(server.get(db.path + "/" + name, auth=False), 401, "unauthorized")
+        error(server.get("/nosuch/" + name), 404, "not_found")
+    assert db.get("%5Fall_docs").json() == db.get("_all_docs").json()
+    assert db.get("%5Fdesign_docs").json()["rows"] == []
+    assert server.get("/_node/_local").status == 200
+    assert server.get("/%5Fnode/_local").status == 200
+    error(db.get("small?rev=2-x"), 404, "not_found")
+    error(db.get("small?rev=x"), 400, "bad_request")
+
+
+def test_reads_in_a_row(server, db):
+    """Requests that arrive together on one connection, of both kinds, are answered in order."""
+    db.save("small", {})
+    db.save("large", {"text": "x" * 100_000})
+    names = ["small", "large", "nosuch", "_all_docs", "small", "_design/x", "large", "small"]
+    head = "HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n" % server.auth_header()
+    asked = ["GET %s/%s %sConnection: %%s\r\n\r\n" % (db.path, name, head) for name in names]
+    last = len(asked) - 1
+    sent = "".join(text % ("close" if i == last else "keep-alive") for i, text in enumerate(asked))
+    with socket.create_connection(("127.0.0.1", server.port), 30) as conn:
+        conn.sendall(sent.encode())
+        with conn.makefile("rb") as answers:
+            got = answers.read()
+    codes = [int(code) for code in re.findall(rb"HTTP/1.1 (\d+)", got)]
+    assert codes == [200, 200, 404, 200, 200, 404, 200, 200]
+    assert got.count(b'"_id":"small"') == 3 and got.count(b'"_id":"large"') == 2

@@ -1,8 +1,11 @@
-"""More writes than the disk takes: 503 with Retry-After, bounded memory, nothing lost."""
+"""More writes than the disk takes: 503 with Retry-After, bounded memory, nothing lost. More large
+requests than threads: small ones do not wait for them."""
 
+import json
 import os
 import tempfile
 import threading
+import time
 
 import pytest
 from support.server import Server, binary
@@ -44,8 +47,8 @@ def test_flood_of_writers(slow_disk):
 
     def write(n):
         name = "doc-%03d" % n
-        json = {"Content-Type": "application/json"}
-        replies[name] = server.put("/flood/" + name, body, headers=json)
+        kind = {"Content-Type": "application/json"}
+        replies[name] = server.put("/flood/" + name, body, headers=kind)
 
     threads = [threading.Thread(target=write, args=(n,)) for n in range(CLIENTS)]
     for thread in threads:
@@ -65,3 +68,39 @@ def test_flood_of_writers(slow_disk):
     assert server.put("/flood/after", {"n": 1}).status == 201
     rows = server.get("/flood/_all_docs").json()["rows"]
     assert {row["id"] for row in rows} == written | {"after"}
+
+
+def test_small_requests_beside_large_ones(server, db):
+    """Large bodies, more of them than there are workers, take no worker: what small requests wait
+    is a small multiple of what they take alone, not the time of a large one."""
+    count, quiet = 10_000, 300
+    body = json.dumps({"docs": [{"n": n, "more": list(range(250))} for n in range(count)]})
+    kind = {"Content-Type": "application/json"}
+    under_way = [True] * 24
+    replies = []
+
+    def write(n):
+        replies.append(db.post("_bulk_docs", body.encode(), headers=kind))
+        under_way[n] = False
+
+    def small():
+        assert db.get("_all_docs?limit=1").status == 200
+
+    began = time.monotonic()
+    for _ in range(quiet):
+        small()
+    alone = (time.monotonic() - began) / quiet
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(len(under_way))]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    answered = 0
+    while any(under_way):
+        small()
+        answered += 1
+    beside = (time.monotonic() - began) / answered
+    for thread in threads:
+        thread.join()
+    assert [reply.status for reply in replies] == [201] * len(under_way)
+    assert server.get(db.path).json()["doc_count"] == len(under_way) * count
+    assert beside < 5 * alone, (alone, beside)
