@@ -264,27 +264,65 @@ enum status h_db_security_put(struct request *rq, struct reply *rp)
     return rq_change_props(rq, &(struct commit_op){.db = db, .security = s});
 }
 
-enum status h_db_revs_limit_get(struct request *rq, struct reply *rp)
+/* ---- GET, PUT /{db}/_revs_limit, _purged_infos_limit ---- */
+
+static enum status limit_get(struct request *rq, struct reply *rp,
+                             uint32_t (*limit)(const struct db *db))
 {
     struct db *db;
 
     TRY(rq_db(rq, &db));
-    buf_u64(&rp->body, db_revs_limit(db));
+    buf_u64(&rp->body, limit(db));
     reply_body(rp, 200);
     return ST_OK;
 }
 
-enum status h_db_revs_limit_put(struct request *rq, struct reply *rp)
+/* *n: 0 if the body is no integer, which no limit may be. */
+static enum status limit_read(struct request *rq, struct db **db, int64_t *n)
 {
     const struct json *v;
+
+    TRY(rq_db(rq, db));
+    TRY(rq_json(rq, &v));
+    if (!json_int(v, n))
+        *n = 0;
+    return ST_OK;
+}
+
+enum status h_db_revs_limit_get(struct request *rq, struct reply *rp)
+{
+    return limit_get(rq, rp, db_revs_limit);
+}
+
+enum status h_db_revs_limit_put(struct request *rq, struct reply *rp)
+{
     struct db *db;
     int64_t n;
 
     (void)rp;
-    TRY(rq_db(rq, &db));
-    TRY(rq_json(rq, &v));
-    if (!json_int(v, &n) || n < 1 || n > LIMIT_REVS_PATH)
+    TRY(limit_read(rq, &db, &n));
+    if (n < 1 || n > LIMIT_REVS_PATH)
         return err_set(&rq->err, ST_BAD_REQUEST, "revs_limit must be an integer from 1 to %d",
                        LIMIT_REVS_PATH);
     return rq_change_props(rq, &(struct commit_op){.db = db, .revs_limit = (uint32_t)n});
+}
+
+enum status h_db_purged_infos_limit_get(struct request *rq, struct reply *rp)
+{
+    return limit_get(rq, rp, db_purged_infos_limit);
+}
+
+enum status h_db_purged_infos_limit_put(struct request *rq, struct reply *rp)
+{
+    struct db *db;
+    int64_t n;
+
+    (void)rp;
+    TRY(limit_read(rq, &db, &n));
+    if (n < 1)
+        return err_set(&rq->err, ST_BAD_REQUEST, "`purge_infos_limit` must be positive integer");
+    if (n > LIMIT_PURGED_INFOS)
+        return err_set(&rq->err, ST_BAD_REQUEST, "purged_infos_limit must be at most %d",
+                       LIMIT_PURGED_INFOS);
+    return rq_change_props(rq, &(struct commit_op){.db = db, .purged_infos_limit = (uint32_t)n});
 }

@@ -151,32 +151,3 @@ enum status h_purged_infos(struct request *rq, struct reply *rp)
     rp->stream = &f->s;
     return ST_OK;
 }
-
-/* ---- GET, PUT /{db}/_purged_infos_limit ---- */
-
-enum status h_purged_infos_limit_get(struct request *rq, struct reply *rp)
-{
-    struct db *db;
-
-    TRY(rq_db(rq, &db));
-    buf_u64(&rp->body, db_purged_infos_limit(db));
-    reply_body(rp, 200);
-    return ST_OK;
-}
-
-enum status h_purged_infos_limit_put(struct request *rq, struct reply *rp)
-{
-    const struct json *v;
-    struct db *db;
-    int64_t n;
-
-    (void)rp;
-    TRY(rq_db(rq, &db));
-    TRY(rq_json(rq, &v));
-    if (!json_int(v, &n) || n < 1)
-        return err_set(&rq->err, ST_BAD_REQUEST, "`purge_infos_limit` must be positive integer");
-    if (n > LIMIT_PURGED_INFOS)
-        return err_set(&rq->err, ST_BAD_REQUEST, "purged_infos_limit must be at most %d",
-                       LIMIT_PURGED_INFOS);
-    return rq_change_props(rq, &(struct commit_op){.db = db, .purged_infos_limit = (uint32_t)n});
-}

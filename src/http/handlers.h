@@ -25,14 +25,14 @@ enum status h_db_security_get(struct request *rq, struct reply *rp);
 enum status h_db_security_put(struct request *rq, struct reply *rp);
 enum status h_db_revs_limit_get(struct request *rq, struct reply *rp);
 enum status h_db_revs_limit_put(struct request *rq, struct reply *rp);
+enum status h_db_purged_infos_limit_get(struct request *rq, struct reply *rp);
+enum status h_db_purged_infos_limit_put(struct request *rq, struct reply *rp);
 enum status h_db_ensure_full_commit(struct request *rq, struct reply *rp);
 /* Changes the properties of what->db that what names. */
 enum status rq_change_props(struct request *rq, const struct commit_op *what) MUST_CHECK;
 /* h_purge.c */
 enum status h_purge(struct request *rq, struct reply *rp);
 enum status h_purged_infos(struct request *rq, struct reply *rp);
-enum status h_purged_infos_limit_get(struct request *rq, struct reply *rp);
-enum status h_purged_infos_limit_put(struct request *rq, struct reply *rp);
 /* h_doc.c */
 enum status h_doc_get(struct request *rq, struct reply *rp);
 enum status doc_body_begin(struct request *rq, struct reply *rp); /* of PUT and POST */
