@@ -202,24 +202,6 @@ enum status vectors_index_create(struct vectors *v, struct db *db, const struct 
 
 /* ---- list ---- */
 
-static void write_row(struct arena *a, const struct vdef *d, struct buf *out)
-{
-    struct json *def = json_object(a);
-    const struct json *partial = json_get(d->json, "partial_filter_selector");
-
-    json_put(a, def, "fields", json_get(d->json, "fields"));
-    json_put(a, def, "graph", json_get(d->json, "graph"));
-    if (partial != NULL)
-        json_put(a, def, "partial_filter_selector", partial);
-    buf_str(out, "{\"ddoc\":");
-    json_write_str(out, d->ddoc);
-    buf_str(out, ",\"name\":");
-    json_write_str(out, d->name);
-    buf_str(out, ",\"type\":\"vector\",\"partitioned\":false,\"def\":");
-    json_write(out, def);
-    buf_char(out, '}');
-}
-
 enum status vectors_index_list(struct vectors *v, struct db *db, struct arena *a, struct buf *out,
                                struct err *e)
 {
@@ -234,7 +216,7 @@ enum status vectors_index_list(struct vectors *v, struct db *db, struct arena *a
                    l->n + 1);
         for (uint32_t i = 0; i < l->n; i++) {
             buf_char(out, ',');
-            write_row(a, &l->def[i], out);
+            vdef_write(&l->def[i], true, a, out);
         }
         buf_str(out, "]}");
     }

@@ -312,3 +312,22 @@ struct slice vdef_auto_name(struct arena *a, const struct vdef *d)
     buf_free(&b);
     return slice_of(hex, 40);
 }
+
+void vdef_write(const struct vdef *d, bool graph, struct arena *a, struct buf *out)
+{
+    struct json *def = json_object(a);
+    const struct json *partial = json_get(d->json, "partial_filter_selector");
+
+    json_put(a, def, "fields", json_get(d->json, "fields"));
+    if (graph)
+        json_put(a, def, "graph", json_get(d->json, "graph"));
+    if (partial != NULL)
+        json_put(a, def, "partial_filter_selector", partial);
+    buf_str(out, "{\"ddoc\":");
+    json_write_str(out, d->ddoc);
+    buf_str(out, ",\"name\":");
+    json_write_str(out, d->name);
+    buf_str(out, ",\"type\":\"vector\",\"partitioned\":false,\"def\":");
+    json_write(out, def);
+    buf_char(out, '}');
+}

@@ -39,4 +39,6 @@ void vsig_hex(const unsigned char sig[VSEG_SIG], char out[2 * VSEG_SIG + 1]);
 const struct vfield *vdef_field(const struct vdef *d, struct slice name); /* NULL: no such */
 /* 40 hex digits that name a definition without a name. */
 struct slice vdef_auto_name(struct arena *a, const struct vdef *d);
+/* What _index and _explain say of it; graph: with its graph's parameters. */
+void vdef_write(const struct vdef *d, bool graph, struct arena *a, struct buf *out);
 #endif

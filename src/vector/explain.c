@@ -3,23 +3,6 @@
 
 #include "vector/vfind_priv.h"
 
-static void write_index(const struct vfind *f, const struct vdef *d, struct buf *out)
-{
-    struct json *def = json_object(f->a);
-    const struct json *partial = json_get(d->json, "partial_filter_selector");
-
-    json_put(f->a, def, "fields", json_get(d->json, "fields"));
-    if (partial != NULL)
-        json_put(f->a, def, "partial_filter_selector", partial);
-    buf_str(out, "{\"ddoc\":");
-    json_write_str(out, d->ddoc);
-    buf_str(out, ",\"name\":");
-    json_write_str(out, d->name);
-    buf_str(out, ",\"type\":\"vector\",\"partitioned\":false,\"def\":");
-    json_write(out, def);
-    buf_char(out, '}');
-}
-
 static void write_part(const struct vpart *p, bool walked, struct buf *out)
 {
     bool graph = p->seg != NULL && p->seg->graph.n != 0;
@@ -126,7 +109,7 @@ static void write_candidates(const struct vfind *f, struct buf *out)
         if (d == f->def)
             continue;
         buf_str(out, n++ > 0 ? ",{\"index\":" : "{\"index\":");
-        write_index(f, d, out);
+        vdef_write(d, false, f->a, out);
         buf_printf(out,
                    ",\"analysis\":{\"usable\":%s,\"ranking\":%u,\"covering\":null,\"reasons\":["
                    "{\"name\":\"%s\"}]}}",
@@ -154,7 +137,7 @@ enum status vectors_explain(struct vectors *v, struct db *db, const struct find_
         json_write_str(out, db_name(db));
         buf_str(out, ",\"index\":");
         if (f.def != NULL)
-            write_index(&f, f.def, out);
+            vdef_write(f.def, false, a, out);
         else
             buf_str(out, "{\"ddoc\":null,\"name\":\"_all_docs\",\"type\":\"special\","
                          "\"def\":{\"fields\":[{\"_id\":\"asc\"}]}}");
