@@ -1,8 +1,19 @@
-/* json/number.h: the texts of numbers, shared inside json/. Every text here was accepted by the
- * parser before; a scan over anything else still stays inside its bounds. Threads: any. */
+/* json/number.h: shared inside json/: how nodes are linked, and the texts of numbers. Every text
+ * here was accepted by the parser before; a scan over anything else still stays inside its bounds.
+ * Threads: any. */
 #ifndef JSON_NUMBER_H
 #define JSON_NUMBER_H
 #include "json/json.h"
+
+static inline void node_append(struct json *parent, struct json *v)
+{
+    if (parent->last != NULL)
+        parent->last->next = v;
+    else
+        parent->first = v;
+    parent->last = v;
+    parent->count++;
+}
 
 /* Takes the next number token off the front of rest: the inside of a packed array, with or without
  * its brackets. false at the end. */

@@ -160,16 +160,6 @@ static struct json *node_new(struct parser *p, uint32_t count)
     return arena_alloc(p->a, sizeof(struct json));
 }
 
-static void node_append(struct json *parent, struct json *v)
-{
-    if (parent->last != NULL)
-        parent->last->next = v;
-    else
-        parent->first = v;
-    parent->last = v;
-    parent->count++;
-}
-
 /* Something else than a number comes into an array of numbers, at text offset `at`. */
 static bool numbers_end(struct parser *p, struct frame *f, size_t at)
 {

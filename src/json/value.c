@@ -207,16 +207,6 @@ static struct json *node_own(struct arena *a, const struct json *v)
     return own;
 }
 
-static void node_append(struct json *parent, struct json *v)
-{
-    if (parent->last != NULL)
-        parent->last->next = v;
-    else
-        parent->first = v;
-    parent->last = v;
-    parent->count++;
-}
-
 void json_put_key(struct arena *a, struct json *obj, struct slice name, const struct json *v)
 {
     struct json *own = node_own(a, v);
