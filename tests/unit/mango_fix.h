@@ -1,24 +1,8 @@
 /* tests/unit/mango_fix.h: selectors and documents as text. Included by one file of each program. */
 #ifndef MANGO_FIX_H
 #define MANGO_FIX_H
+#include "arena_fix.h"
 #include "mango/selector.h"
-#include "unit.h"
-
-static struct arena *arena;
-
-static inline int setup(void **state)
-{
-    (void)state;
-    arena = arena_new();
-    return 0;
-}
-
-static inline int teardown(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
-}
 
 static inline const struct json *parse(const char *text)
 {

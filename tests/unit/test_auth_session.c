@@ -1,6 +1,6 @@
 /* tests/unit/test_auth_session.c: cookies, stored hashes, security objects. The expected bytes were
  * computed with Python's hmac and hashlib. */
-#include "unit.h"
+#include "arena_fix.h"
 
 #include "auth/auth_priv.h"
 #include "base/digest.h"
@@ -9,22 +9,6 @@
 
 #define SECRET SLICE_LIT("0123456789abcdef0123456789abcdef")
 #define SALT   SLICE_LIT("00112233445566778899aabbccddeeff")
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
-}
 
 static const struct json *parse(const char *text)
 {

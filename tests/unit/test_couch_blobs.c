@@ -202,6 +202,19 @@ static void shared(void **state)
     db_release(db);
 }
 
+/* A replicated conflict with revision first as its parent, and a stub of what that has attached. */
+static void parse_conflict(struct fix *x, const char *first, const struct json **doc)
+{
+    assert_ok(x, json_parse(x->a,
+                            arena_printf(x->a,
+                                         "{\"_rev\":\"2-00000000000000000000000000000000\","
+                                         "\"_revisions\":{\"start\":2,\"ids\":["
+                                         "\"00000000000000000000000000000000\",\"%s\"]},"
+                                         "\"_attachments\":{\"x\":{\"stub\":true}}}",
+                                         first + 2),
+                            doc, &x->e));
+}
+
 /* Whoever has a pin keeps it: a reader, a stub that is not committed yet, a writer. */
 static void pinned(void **state)
 {
@@ -224,14 +237,7 @@ static void pinned(void **state)
     collect(x);
     assert_range(x, r, bytes, 5, BIG);
     /* a replicated conflict whose stub leads to a revision that is no leaf any more */
-    assert_ok(x, json_parse(x->a,
-                            arena_printf(x->a,
-                                         "{\"_rev\":\"2-00000000000000000000000000000000\","
-                                         "\"_revisions\":{\"start\":2,\"ids\":["
-                                         "\"00000000000000000000000000000000\",\"%s\"]},"
-                                         "\"_attachments\":{\"x\":{\"stub\":true}}}",
-                                         first + 2),
-                            &ed.doc, &x->e));
+    parse_conflict(x, first, &ed.doc);
     assert_ok(x, doc_edit_prepare(db, x->a, &ed, &op, &x->e));
     att_reader_close(r);
     collect(x);
@@ -267,14 +273,7 @@ static void refused(void **state)
     assert_st(x, run1(x, &op), ST_INTERNAL);
     collect(x);
     assert_int_equal(objects(x), 0);
-    assert_ok(x, json_parse(x->a,
-                            arena_printf(x->a,
-                                         "{\"_rev\":\"2-00000000000000000000000000000000\","
-                                         "\"_revisions\":{\"start\":2,\"ids\":["
-                                         "\"00000000000000000000000000000000\",\"%s\"]},"
-                                         "\"_attachments\":{\"x\":{\"stub\":true}}}",
-                                         first + 2),
-                            &ed.doc, &x->e));
+    parse_conflict(x, first, &ed.doc);
     assert_st(x, doc_edit_prepare(db, x->a, &ed, &op, &x->e), ST_MISSING_STUB);
     db_release(db);
 }

@@ -1,11 +1,9 @@
 /* tests/unit/test_repl_checkpoint.c: where two replication logs agree. */
-#include "unit.h"
+#include "arena_fix.h"
 
 #include "repl/repl_priv.h"
 
 #define SESSION(id, seq) "{\"session_id\":\"" id "\",\"recorded_seq\":" seq "}"
-
-static struct arena *arena;
 
 static const struct json *parse(const char *text)
 {
@@ -91,20 +89,6 @@ static void a_history_item_is_complete(void **state)
     buf_free(&b);
     buf_free(&j.start_seq);
     buf_free(&j.last_seq);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
 }
 
 int main(void)

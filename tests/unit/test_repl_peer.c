@@ -1,11 +1,10 @@
 /* tests/unit/test_repl_peer.c: addresses of other servers: what is taken, what is refused. */
-#include "unit.h"
+#include "arena_fix.h"
 
 #include <arpa/inet.h>
 
 #include "repl/peer.h"
 
-static struct arena *arena;
 static struct peer_addr addr;
 
 static enum status parse(const char *json)
@@ -118,20 +117,6 @@ static void addresses(void **state)
     assert_false(v6("::ffff:10.0.0.1"));
     assert_false(v6("2001:db8::1"));
     assert_true(peer_address_forbidden(&local));
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    arena = arena_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
 }
 
 int main(void)
