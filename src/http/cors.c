@@ -4,6 +4,7 @@
 #include "http/cors.h"
 
 #include "base/text.h"
+#include "http/router.h"
 
 static const char methods_default[] = "CONNECT, COPY, DELETE, GET, HEAD, OPTIONS, POST, PUT, TRACE";
 static const char headers_default[] =
@@ -15,20 +16,10 @@ static const char headers_exposed[] =
     "content-type, cache-control, accept-ranges, etag, server, x-couch-request-id, "
     "x-couch-update-newrev, x-couchdb-body-time";
 
-static struct slice next_item(struct slice *rest)
-{
-    const char *comma = rest->n != 0 ? memchr(rest->p, ',', rest->n) : NULL;
-    size_t n = comma != NULL ? (size_t)(comma - rest->p) : rest->n;
-    struct slice item = slice_trim(slice_of(rest->p, n));
-
-    *rest = comma != NULL ? slice_of(comma + 1, rest->n - n - 1) : slice_of(NULL, 0);
-    return item;
-}
-
 static bool in_list(struct slice list, struct slice item, bool any_case)
 {
     while (list.n != 0) {
-        struct slice s = next_item(&list);
+        struct slice s = slice_trim(slice_cut(&list, ','));
 
         if (any_case ? slice_ieq(s, item) : slice_eq(s, item))
             return true;
@@ -65,7 +56,7 @@ static void allow_origin(struct request *rq, struct reply *rp, struct slice orig
 static bool headers_allowed(const struct request *rq, struct slice wanted)
 {
     while (wanted.n != 0) {
-        struct slice h = next_item(&wanted);
+        struct slice h = slice_trim(slice_cut(&wanted, ','));
 
         if (h.n != 0 && !in_list(slice_str(headers_default), h, true) &&
             !in_list(web_now(rq->svc)->cors_headers, h, true))
@@ -133,7 +124,6 @@ enum status cors_same_origin(struct request *rq)
 enum status cors_guard(struct request *rq)
 {
     struct slice type;
-    const char *semi;
 
     if (rq->user.by == NULL || strcmp(rq->user.by, "cookie") != 0 || rq->method == M_GET ||
         rq->method == M_HEAD || rq->method == M_OPTIONS)
@@ -142,10 +132,7 @@ enum status cors_guard(struct request *rq)
     if (rq->method != M_POST || (rq->nseg == 1 && slice_eq(rq->seg[0], SLICE_LIT("_session"))))
         return ST_OK;
     type = rq_header(rq, "Content-Type");
-    semi = type.n != 0 ? memchr(type.p, ';', type.n) : NULL;
-    if (semi != NULL)
-        type.n = (size_t)(semi - type.p);
-    type = slice_trim(type);
+    type = slice_trim(slice_cut(&type, ';'));
     if (slice_ieq(type, SLICE_LIT("application/json")) ||
         slice_ieq(type, SLICE_LIT("multipart/related")))
         return ST_OK;

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "http/cors.h"
 #include "http/handlers.h"
+#include "http/router.h"
 
 static void put_roles(struct request *rq, struct json *o)
 {
@@ -59,15 +60,6 @@ static enum status path_param(struct request *rq, const char *name, struct slice
     return ST_OK;
 }
 
-static struct slice cut(struct slice *rest, char sep)
-{
-    const char *at = rest->n != 0 ? memchr(rest->p, sep, rest->n) : NULL;
-    struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
-
-    *rest = at != NULL ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(NULL, 0);
-    return head;
-}
-
 static bool is_name(struct slice s)
 {
     return slice_eq(s, SLICE_LIT("name")) || slice_eq(s, SLICE_LIT("username"));
@@ -78,7 +70,7 @@ static enum status read_form(struct request *rq, struct login *l)
     struct slice rest = rq->body;
 
     while (rest.n != 0) {
-        struct slice value = cut(&rest, '&'), name = cut(&value, '=');
+        struct slice value = slice_cut(&rest, '&'), name = slice_cut(&value, '=');
 
         if (!percent_decode(rq->arena, name, true, &name) ||
             !percent_decode(rq->arena, value, true, &value))
@@ -153,7 +145,7 @@ enum status h_session_post(struct request *rq, struct reply *rp)
     TRY(cors_same_origin(rq));
     TRY(path_param(rq, "next", &l->next));
     TRY(path_param(rq, "fail", &l->fail));
-    type = slice_trim(cut(&type, ';'));
+    type = slice_trim(slice_cut(&type, ';'));
     if (slice_ieq(type, SLICE_LIT("application/json")))
         TRY(read_json(rq, l));
     else if (slice_ieq(type, SLICE_LIT("application/x-www-form-urlencoded")))

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "http/router.h"
 #include "http/stream.h"
 
 static const struct {
@@ -64,11 +65,9 @@ void reply_fini(struct reply *rp)
 static bool has_zero_q(struct slice params)
 {
     while (params.n != 0) {
-        const char *semi = memchr(params.p, ';', params.n);
-        size_t n = semi != NULL ? (size_t)(semi - params.p) : params.n;
-        struct slice q = slice_trim(slice_of(params.p, n));
+        struct slice q = slice_trim(slice_cut(&params, ';'));
+        size_t n;
 
-        params = semi != NULL ? slice_of(semi + 1, params.n - n - 1) : slice_of(NULL, 0);
         if (q.n < 3 || (q.p[0] != 'q' && q.p[0] != 'Q') || q.p[1] != '=' || q.p[2] != '0')
             continue;
         n = q.n > 3 && q.p[3] == '.' ? 4 : 3;
@@ -83,16 +82,9 @@ static bool has_zero_q(struct slice params)
 /* "type/subtype;q=.." at the head of *rest, which moves behind the comma. */
 static struct slice next_range(struct slice *rest, bool *refused)
 {
-    const char *comma = memchr(rest->p, ',', rest->n), *semi;
-    struct slice item = {rest->p, comma != NULL ? (size_t)(comma - rest->p) : rest->n};
+    struct slice params = slice_cut(rest, ','), item = slice_cut(&params, ';');
 
-    *rest = comma != NULL ? slice_of(comma + 1, rest->n - item.n - 1) : slice_of(NULL, 0);
-    semi = item.n != 0 ? memchr(item.p, ';', item.n) : NULL;
-    *refused = false;
-    if (semi != NULL) {
-        *refused = has_zero_q(slice_of(semi + 1, (size_t)(item.p + item.n - semi - 1)));
-        item.n = (size_t)(semi - item.p);
-    }
+    *refused = has_zero_q(params);
     return slice_trim(item);
 }
 

@@ -20,7 +20,7 @@ static uint32_t count_char(struct slice s, char c)
     return n;
 }
 
-static struct slice cut(struct slice *rest, char sep)
+struct slice slice_cut(struct slice *rest, char sep)
 {
     const char *at = rest->n != 0 ? memchr(rest->p, sep, rest->n) : NULL;
     struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
@@ -65,7 +65,7 @@ static enum status parse_path(struct request *rq, struct slice path)
     while (path.p != NULL && (path.n != 0 || rq->nseg != 0)) {
         struct slice *seg = &rq->seg[rq->nseg];
 
-        if (!percent_decode(rq->arena, cut(&path, '/'), true, seg))
+        if (!percent_decode(rq->arena, slice_cut(&path, '/'), true, seg))
             return bad_escape(rq);
         if (seg->n != 0 && memchr(seg->p, '\0', seg->n) != NULL)
             return err_set(&rq->err, ST_BAD_REQUEST, "a NUL in the path");
@@ -81,8 +81,8 @@ static enum status parse_query(struct request *rq, struct slice query)
         return ST_OK;
     rq->params = arena_array(rq->arena, (size_t)count_char(query, '&') + 1, sizeof(rq->params[0]));
     while (query.n != 0) {
-        struct slice value = cut(&query, '&');
-        struct slice name = cut(&value, '=');
+        struct slice value = slice_cut(&query, '&');
+        struct slice name = slice_cut(&value, '=');
         struct param *p = &rq->params[rq->nparams];
 
         if (name.n == 0 && value.n == 0)
@@ -98,7 +98,7 @@ static enum status parse_query(struct request *rq, struct slice query)
 enum status request_parse(struct request *rq, struct slice uri)
 {
     struct slice query = uri;
-    struct slice path = cut(&query, '?');
+    struct slice path = slice_cut(&query, '?');
 
     TRY(parse_path(rq, path));
     return parse_query(rq, query);
@@ -153,7 +153,7 @@ static bool matches(struct request *rq, const struct route *r)
     if (pat.n == 0)
         return rq->nseg == 0;
     while (pat.n != 0) {
-        struct slice part = cut(&pat, '/');
+        struct slice part = slice_cut(&pat, '/');
 
         if (i >= rq->nseg)
             return false;
@@ -182,7 +182,7 @@ static bool method_in(enum method m, unsigned methods)
 static enum status check_content_type(struct request *rq)
 {
     struct slice ct = rq_header(rq, "Content-Type");
-    struct slice type = cut(&ct, ';');
+    struct slice type = slice_cut(&ct, ';');
 
     if (rq->method != M_POST || !rq->route->json_body)
         return ST_OK;

@@ -9,6 +9,8 @@ enum status request_parse(struct request *rq, struct slice uri) MUST_CHECK;
 /* Sets route and args. ST_NOT_FOUND, ST_METHOD, ST_MEDIA_TYPE. */
 enum status router_find(struct request *rq) MUST_CHECK;
 struct slice router_allow(struct request *rq); /* "GET,HEAD,PUT" for this path */
+/* What is before sep, or all; *rest moves behind it. */
+struct slice slice_cut(struct slice *rest, char sep);
 extern const struct route routes[];
 extern const size_t routes_count;
 extern const struct upload uploads[];
