@@ -47,6 +47,14 @@ struct commit_move {
     uint64_t purge_seq, seq, docnum; /* MOVE_PURGE: as the record in the segment has them */
 };
 
+/* The row of a document as a worker read it: when nothing has written the document since, the
+ * committer need not read it again. */
+struct commit_seen {
+    bool read;
+    uint64_t lsn;     /* everything up to here was applied before the row was read */
+    struct slice row; /* empty: there was none */
+};
+
 struct commit_op {
     enum commit_kind kind;
     bool new_edits; /* COMMIT_DOC: see path */
@@ -60,6 +68,7 @@ struct commit_op {
      * COMMIT_PURGE: the revisions to take away, in any order; those that are no leaves stay. */
     const struct rev *path;
     uint32_t npath;
+    struct commit_seen seen;     /* COMMIT_DOC */
     uint32_t revs_limit;         /* COMMIT_DB_PROPS */
     uint32_t purged_infos_limit; /* COMMIT_DB_PROPS */
     struct slice security;       /* COMMIT_DB_PROPS */

@@ -222,22 +222,41 @@ static bool fill_slot(struct group *g, struct slot *sl, const struct edit *ed)
     return false;
 }
 
+static enum status decode_row(struct group *g, struct db *db, struct slice row, struct docinfo *d,
+                              struct err *e)
+{
+    *d = (struct docinfo){0};
+    revtree_init(&d->tree, g->ap.arena);
+    if (row.n == 0)
+        return ST_OK;
+    TRY(docinfo_decode(g->ap.arena, row, d, e));
+    docinfo_hide_old(db, d);
+    return ST_OK;
+}
+
 enum status commit_load(struct group *g, struct db *db, struct slice key, struct slice *row,
                         struct docinfo *d, struct err *e)
 {
     enum status st = kv_get(g->s->kv, NULL, key, g->ap.arena, row, e);
 
-    if (st == ST_OK) {
-        TRY(docinfo_decode(g->ap.arena, *row, d, e));
-        docinfo_hide_old(db, d);
-        return ST_OK;
-    }
-    if (st != ST_NOT_FOUND)
+    if (st == ST_NOT_FOUND)
+        *row = SLICE_LIT("");
+    else if (st != ST_OK)
         return st;
-    *row = SLICE_LIT("");
-    *d = (struct docinfo){0};
-    revtree_init(&d->tree, g->ap.arena);
-    return ST_OK;
+    return decode_row(g, db, *row, d, e);
+}
+
+/* The document as it is. The row that a worker has read is still the one when no record since then
+ * was for this document, or another with the same slot: a record that LevelDB shows and `written`
+ * does not know yet cannot be, as this thread does both. */
+static enum status load(struct group *g, uint64_t h, struct slice key, struct edit *ed)
+{
+    struct commit_op *op = ed->op;
+
+    if (!op->seen.read || g->s->written[h & (STORE_WRITTEN - 1)] > op->seen.lsn)
+        return commit_load(g, op->db, key, &ed->row, &ed->was, &op->err);
+    ed->row = op->seen.row;
+    return decode_row(g, op->db, ed->row, &ed->was, &op->err);
 }
 
 /* The document as the group will have written it. False: too much to carry along. */
@@ -277,7 +296,7 @@ static bool decide(const struct revtree *t, struct edit *ed)
 }
 
 /* STAGED_RECORD: go on. The rules against the document as it is, in the group or in LevelDB. */
-static enum staged check(struct group *g, const struct slot *before, struct slice key,
+static enum staged check(struct group *g, const struct slot *before, uint64_t h, struct slice key,
                          struct edit *ed)
 {
     struct commit_op *op = ed->op;
@@ -291,7 +310,7 @@ static enum staged check(struct group *g, const struct slot *before, struct slic
         if (!load_from_group(g, before, ed))
             return STAGED_LATER;
     } else {
-        op->st = commit_load(g, op->db, key, &ed->row, &ed->was, &op->err);
+        op->st = load(g, h, key, ed);
         if (op->st != ST_OK || !decide(&ed->was.tree, ed))
             return STAGED_NOTHING;
     }
@@ -318,7 +337,7 @@ enum staged stage_doc(struct group *g, struct commit_op *op)
     size_t place;
 
     ASSERT(op->npath >= 1 && (!op->new_edits || op->npath <= 2));
-    how = check(g, group_find(g, key, h, &place), key, &ed);
+    how = check(g, group_find(g, key, h, &place), h, key, &ed);
     if (how != STAGED_RECORD)
         return how;
     sl = group_slot(g);

@@ -270,6 +270,8 @@ static void apply(struct group *g)
         store_set_trouble(g->s, e.reason);
         store_die(g->s, "writing the index", &e);
     }
+    for (size_t i = 0; i < g->n; i++)
+        g->s->written[g->recs[i].keyhash & (STORE_WRITTEN - 1)] = g->recs[i].lsn;
     atomic_store(&g->s->applied_lsn, g->recs[g->n - 1].lsn);
     maint_applied(g->s);
 }

@@ -59,6 +59,9 @@ enum status doc_local_exists(struct db *db, struct slice id, struct arena *a, bo
 /* doc_info that says "not there" by *found instead of a status. */
 enum status doc_lookup(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,
                        struct docinfo *out, bool *found, struct err *e) MUST_CHECK;
+/* The same with the row, in a; empty: not there. */
+enum status doc_lookup_row(struct db *db, struct slice id, struct arena *a, struct slice *row,
+                           struct docinfo *out, struct err *e) MUST_CHECK;
 
 /* ---- doc_json.c: one document as JSON ---- */
 struct doc_view {

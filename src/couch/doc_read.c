@@ -14,18 +14,37 @@ static enum status not_found(struct err *e, const char *reason)
 }
 
 /* NOLINTNEXTLINE(readability-function-size): doc_info's parameters and one more */
+static enum status lookup(struct db *db, const struct kv_snap *snap, struct slice id,
+                          struct arena *a, struct slice *row, struct docinfo *out, struct err *e)
+{
+    struct slice key = key_db(a, db_num(db), KEY_INFO, id);
+    enum status st = kv_get(store_kv(db_store(db)), snap, key, a, row, e);
+
+    if (st == ST_NOT_FOUND) {
+        *row = SLICE_LIT("");
+        return ST_OK;
+    }
+    TRY(st);
+    TRY(docinfo_decode(a, *row, out, e));
+    docinfo_hide_old(db, out);
+    return ST_OK;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): doc_info's parameters and one more */
 enum status doc_lookup(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,
                        struct docinfo *out, bool *found, struct err *e)
 {
-    struct slice row, key = key_db(a, db_num(db), KEY_INFO, id);
-    enum status st = kv_get(store_kv(db_store(db)), snap, key, a, &row, e);
+    struct slice row;
 
-    *found = st == ST_OK;
-    if (st == ST_OK)
-        st = docinfo_decode(a, row, out, e);
-    if (*found && st == ST_OK)
-        docinfo_hide_old(db, out);
-    return st == ST_NOT_FOUND ? ST_OK : st;
+    TRY(lookup(db, snap, id, a, &row, out, e));
+    *found = row.n != 0;
+    return ST_OK;
+}
+
+enum status doc_lookup_row(struct db *db, struct slice id, struct arena *a, struct slice *row,
+                           struct docinfo *out, struct err *e)
+{
+    return lookup(db, NULL, id, a, row, out, e);
 }
 
 enum status doc_info(struct db *db, const struct kv_snap *snap, struct slice id, struct arena *a,

@@ -258,11 +258,23 @@ static void name_revision(struct edit *w, const struct rev *parent)
     w->op->npath = w->parent >= 0 ? 2 : 1;
 }
 
+/* Reads w->info. */
+static enum status look_up(struct edit *w, struct err *e)
+{
+    struct commit_seen *seen = &w->op->seen;
+
+    seen->lsn = store_applied(db_store(w->db)); /* before the row */
+    TRY(doc_lookup_row(w->db, w->id, w->a, &seen->row, &w->info, e));
+    seen->read = true;
+    w->exists = seen->row.n != 0;
+    return ST_OK;
+}
+
 static enum status prepare_interactive(struct edit *w, struct err *e)
 {
     struct rev parent = {0};
 
-    TRY(doc_lookup(w->db, NULL, w->id, w->a, &w->info, &w->exists, e));
+    TRY(look_up(w, e));
     TRY(find_parent(w, e));
     if (w->parent >= 0)
         parent = w->info.tree.nodes[w->parent].rev;
@@ -285,7 +297,7 @@ static enum status prepare_interactive(struct edit *w, struct err *e)
  * nothing will be written, and stubs need not lead anywhere. */
 static enum status find_source(struct edit *w, struct err *e)
 {
-    TRY(doc_lookup(w->db, NULL, w->id, w->a, &w->info, &w->exists, e));
+    TRY(look_up(w, e));
     if (!w->exists)
         return ST_OK;
     for (uint32_t i = 0; i < w->op->npath; i++) {

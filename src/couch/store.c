@@ -184,6 +184,11 @@ const char *store_dir(const struct store *s)
     return s->dir;
 }
 
+uint64_t store_applied(struct store *s)
+{
+    return atomic_load(&s->applied_lsn);
+}
+
 struct kv *store_kv(struct store *s)
 {
     return s->kv;

@@ -37,6 +37,7 @@ const char *store_uuid(const struct store *s);
 const char *store_dir(const struct store *s); /* dir/<n> */
 
 struct kv *store_kv(struct store *s);
+uint64_t store_applied(struct store *s); /* the index shows every record up to this LSN */
 struct log *store_log(struct store *s);
 
 /* What the committer made durable and visible, in order, before anyone is acknowledged. The call

@@ -233,6 +233,7 @@ void check_close(struct store *s);
 enum { STORE_SCHEMA = 2 };
 
 enum { STORE_OBSERVERS_MAX = 6 };
+enum { STORE_WRITTEN = 32768 }; /* a power of two, many times LIMIT_GROUP_OPS */
 struct store_observer {
     commit_observer_fn fn;
     void *arg;
@@ -275,6 +276,9 @@ struct store {
     size_t moves_pending; /* batches of compaction's in pending */
     uint64_t hold_us;     /* writers are held back; 0: not */
     bool only_moves;      /* the last group was compaction's alone */
+    /* By hash of a document's key: the LSN of the last record that wrote it, or another with this
+     * slot. 0: none in this life. */
+    uint64_t written[STORE_WRITTEN];
     uint32_t next_dbnum;
 
     struct updates *updates;

@@ -132,6 +132,13 @@ M("edit: any revision may be a parent", "unit couch_commit", "src/couch/commit_d
   ("        if (*parent < 0 || !t->nodes[*parent].leaf)", "        if (*parent < 0)"))
 M("edit: a document is created twice", "unit couch_commit", "src/couch/commit_doc.c",
   ("    if (op->npath == 1 && t->n != 0)\n        return conflict(e);\n", ""))
+M("edit: what a worker read is believed, however old", "unit couch_commit", "src/couch/commit_doc.c",
+  ("    if (!op->seen.read || g->s->written[h & (STORE_WRITTEN - 1)] > op->seen.lsn)", "    if (!op->seen.read)"))
+M("edit: what a worker read is older than it says", "unit couch_commit", "src/couch/commit_doc.c",
+  ("    if (!op->seen.read || g->s->written[h & (STORE_WRITTEN - 1)] > op->seen.lsn)",
+   "    if (!op->seen.read || g->s->written[h & (STORE_WRITTEN - 1)] > op->seen.lsn + 1)"))
+M("edit: writes are not noted", "unit couch_compact", "src/couch/commit_group.c",
+  ("        g->s->written[g->recs[i].keyhash & (STORE_WRITTEN - 1)] = g->recs[i].lsn;", "        (void)i;"))
 M("record: prev_seq of another document", "crash mixed 300", "src/couch/commit_doc.c",
   ("                                  .prev_seq = was->seq,",
    "                                  .prev_seq = db->staged.update_seq - 1,"))

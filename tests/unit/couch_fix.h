@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/time.h"
 #include "couch/db.h"
+#include "couch/doc_priv.h"
 #include "couch/keys.h"
 #include "couch/local.h"
 #include "couch/stores.h"
@@ -238,6 +239,25 @@ static inline enum status read_info(struct fix *x, struct db *db, const char *id
     enum status st = kv_get(store_kv(x->s), NULL, key, x->a, &v, &x->e);
 
     return st == ST_OK ? docinfo_decode(x->a, v, d, &x->e) : st;
+}
+
+/* What a worker that prepares an edit now would have read. */
+static inline struct commit_seen look_up(struct fix *x, struct db *db, const char *id)
+{
+    struct commit_seen seen = {.read = true, .lsn = store_applied(x->s)};
+    struct docinfo d;
+
+    assert_ok(x, doc_lookup_row(db, slice_str(id), x->a, &seen.row, &d, &x->e));
+    return seen;
+}
+
+static inline enum status put_seen(struct fix *x, struct db *db, const char *id,
+                                   struct commit_seen seen, struct rev parent, struct rev r)
+{
+    struct commit_op op = op_edit(x, db, id, parent, r);
+
+    op.seen = seen;
+    return run1(x, &op);
 }
 
 /* JSON of node i. */

@@ -395,6 +395,62 @@ static void local_documents(void **state)
     db_release(db);
 }
 
+/* The committer takes a worker's word for a row only while it holds. */
+static void what_was_read_may_be_old(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct rev r1 = rev_n(x, 1, 1), r2 = rev_n(x, 2, 2), r3 = rev_n(x, 3, 3),
+               other = rev_n(x, 2, 9);
+    struct commit_seen none_yet = look_up(x, db, "a"), first, second;
+    struct docinfo d;
+
+    assert_int_equal(none_yet.row.n, 0);
+    assert_ok(x, put_seen(x, db, "a", none_yet, none, r1));
+    assert_st(x, put_seen(x, db, "a", none_yet, none, rev_n(x, 1, 8)), ST_CONFLICT);
+    first = look_up(x, db, "a");
+    assert_ok(x, put(x, db, "b", none, r1)); /* another document does not matter */
+    assert_ok(x, put_seen(x, db, "a", first, r1, r2));
+    assert_st(x, put_seen(x, db, "a", first, r1, other), ST_CONFLICT);
+    second = look_up(x, db, "a");
+    assert_st(x, put_seen(x, db, "a", second, r1, other), ST_CONFLICT);
+    assert_ok(x, put_seen(x, db, "a", second, r2, r3));
+    assert_ok(x, read_info(x, db, "a", &d));
+    assert_int_equal(d.tree.n, 3);
+    assert_int_equal(d.seq, 4);
+    assert_true(
+        slice_starts(read_json(x, &d, revtree_find(&d.tree, &r1)), SLICE_LIT("{\"rev\":\"1-")));
+    assert_counts(db, 2, 0, 4);
+    db_release(db);
+    assert_rebuilds(x);
+}
+
+/* In one group, and in one that an edit of the group before has made old. */
+static void what_was_read_in_a_batch(void **state)
+{
+    enum { N = 3000 };
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct commit_op *ops = arena_array(x->a, N, sizeof(*ops));
+    struct rev r1 = rev_n(x, 1, 1);
+    char id[16];
+    int written = 0;
+
+    for (int i = 0; i < N; i++) { /* each of half as many twice, the second a group later */
+        snprintf(id, sizeof(id), "d%d", i % (N / 2));
+        ops[i] = op_edit(x, db, id, none, i < N / 2 ? r1 : rev_n(x, 1, 2));
+        ops[i].seen = look_up(x, db, id);
+    }
+    assert_ok(x, commit_wait(x->s, ops, N, &x->e));
+    for (int i = 0; i < N; i++) {
+        written += ops[i].st == ST_OK;
+        assert_int_equal(ops[i].st, i < N / 2 ? ST_OK : ST_CONFLICT);
+    }
+    assert_counts(db, (uint64_t)written, 0, (uint64_t)written);
+    db_release(db);
+    assert_rebuilds(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +464,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(leaves_are_bounded, fix_memory, fix_end),
         cmocka_unit_test_setup_teardown(a_record_is_bounded, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(attachments_follow_their_body, fix_files, fix_end),
+        cmocka_unit_test_setup_teardown(what_was_read_may_be_old, fix_files, fix_end),
+        cmocka_unit_test_setup_teardown(what_was_read_in_a_batch, fix_files, fix_end),
         cmocka_unit_test_setup_teardown(local_documents, fix_files, fix_end),
     };
     return cmocka_run_group_tests_name("couch_commit", tests, NULL, NULL);

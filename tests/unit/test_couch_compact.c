@@ -238,6 +238,24 @@ static void any_order_of_victims_rebuilds(void **state)
     }
 }
 
+/* A worker prepares an edit, compaction moves the document, the edit is committed. */
+static void what_was_read_before_the_move(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = fill(x);
+    struct commit_seen seen = look_up(x, db, "d17");
+    struct rev r6 = rev_n(x, 6, 6);
+    struct docinfo d;
+
+    assert_true(compact_below(x, 2.0) > 3);
+    assert_ok(x, put_seen(x, db, "d17", seen, r6, rev_n(x, 7, 7)));
+    assert_ok(x, read_info(x, db, "d17", &d));
+    assert_int_equal(read_json(x, &d, revtree_find(&d.tree, &r6)).n, 302);
+    db_release(db);
+    assert_rebuilds(x);
+    assert_check_clean(x);
+}
+
 static void old_revisions_go_with_compact(void **state)
 {
     struct fix *x = *state;
@@ -447,6 +465,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(compaction_keeps_what_is_live_and_the_rest_goes,
                                         small_files, fix_end),
         cmocka_unit_test_setup_teardown(any_order_of_victims_rebuilds, small_memory, fix_end),
+        cmocka_unit_test_setup_teardown(what_was_read_before_the_move, small_files, fix_end),
         cmocka_unit_test_setup_teardown(old_revisions_go_with_compact, small_files, fix_end),
         cmocka_unit_test_setup_teardown(a_missing_segment_that_was_not_compacted_is_damage,
                                         small_files, fix_end),

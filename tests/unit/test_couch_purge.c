@@ -206,6 +206,23 @@ static void leaves_by_the_model(void **state)
 
 /* ---- one group ---- */
 
+/* A worker prepares an edit, the document is purged, the edit is committed. */
+static void what_was_read_before_the_purge(void **state)
+{
+    struct fix *x = *state;
+    struct db *db = make_db(x, "db");
+    struct rev r1 = rev_n(x, 1, 1), none = {0};
+    struct commit_seen seen;
+
+    assert_ok(x, put(x, db, "d", none, r1));
+    seen = look_up(x, db, "d");
+    assert_int_equal(purge1(x, db, "d", r1), 1);
+    assert_st(x, put_seen(x, db, "d", seen, r1, rev_n(x, 2, 2)), ST_CONFLICT);
+    assert_ok(x, put_seen(x, db, "d", look_up(x, db, "d"), none, r1));
+    db_release(db);
+    assert_rebuilds(x);
+}
+
 static void edits_and_purges_in_one_batch(void **state)
 {
     struct fix *x = *state;
@@ -531,6 +548,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_last_live_leaf_leaves_a_deleted_one, small_files,
                                         fix_end),
         cmocka_unit_test(leaves_by_the_model),
+        cmocka_unit_test_setup_teardown(what_was_read_before_the_purge, small_files, fix_end),
         cmocka_unit_test_setup_teardown(edits_and_purges_in_one_batch, small_files, fix_end),
         cmocka_unit_test_setup_teardown(only_the_newest_infos_are_kept, small_files, fix_end),
         cmocka_unit_test_setup_teardown(compaction_brings_nothing_back, small_files, fix_end),
