@@ -23,10 +23,7 @@ static enum status att_written(struct request *rq, struct reply *rp)
 {
     struct commit_op *op = rq->batch.ops;
 
-    if (op->st != ST_OK) {
-        rq->err = op->err;
-        return op->st;
-    }
+    TRY(rq_outcome(rq, op));
     reply_written(rq, rp, op);
     reply_body(rp, rq->method == M_DELETE ? 200 : 201);
     return ST_OK;

@@ -100,10 +100,7 @@ static enum status copied(struct request *rq, struct reply *rp)
 {
     struct commit_op *op = rq->batch.ops;
 
-    if (op->st != ST_OK) {
-        rq->err = op->err;
-        return op->st;
-    }
+    TRY(rq_outcome(rq, op));
     reply_written(rq, rp, op);
     reply_body(rp, 201);
     return ST_OK;

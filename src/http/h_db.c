@@ -48,6 +48,13 @@ struct json *db_info_json(struct arena *a, struct db *db)
     return o;
 }
 
+enum status rq_outcome(struct request *rq, const struct commit_op *op)
+{
+    if (op->st != ST_OK)
+        rq->err = op->err;
+    return op->st;
+}
+
 /* GET /{db} */
 enum status h_db_get(struct request *rq, struct reply *rp)
 {
@@ -62,10 +69,7 @@ static enum status db_created(struct request *rq, struct reply *rp)
 {
     struct commit_op *op = rq->batch.ops;
 
-    if (op->st != ST_OK) {
-        rq->err = op->err;
-        return op->st;
-    }
+    TRY(rq_outcome(rq, op));
     db_release(op->created);
     reply_header(rp, "Location",
                  arena_printf(rq->arena, "/%.*s", (int)rq->raw_path.n - 1, rq->raw_path.p + 1));
@@ -119,12 +123,7 @@ enum status h_db_put(struct request *rq, struct reply *rp)
 
 static enum status simple_done(struct request *rq, struct reply *rp)
 {
-    struct commit_op *op = rq->batch.ops;
-
-    if (op->st != ST_OK) {
-        rq->err = op->err;
-        return op->st;
-    }
+    TRY(rq_outcome(rq, rq->batch.ops));
     reply_ok(rp, 200);
     return ST_OK;
 }
@@ -165,10 +164,7 @@ static enum status compact_marked(struct request *rq, struct reply *rp)
 {
     struct commit_op *op = rq->batch.ops;
 
-    if (op->st != ST_OK) {
-        rq->err = op->err;
-        return op->st;
-    }
+    TRY(rq_outcome(rq, op));
     db_compact_start(op->db);
     reply_ok(rp, 202);
     return ST_OK;

@@ -218,10 +218,7 @@ static enum status write_outcome(struct request *rq, struct reply *rp, unsigned 
 {
     struct commit_op *op = rq->batch.ops;
 
-    if (op->st != ST_OK) {
-        rq->err = op->err;
-        return op->st;
-    }
+    TRY(rq_outcome(rq, op));
     reply_written(rq, rp, op);
     if (code == 201 && is_batch(rq)) {
         buf_clear(&rp->body);

@@ -34,10 +34,7 @@ static enum status purged(struct request *rq, struct reply *rp)
         const struct commit_op *op = &rq->batch.ops[i];
         bool first = true;
 
-        if (op->st != ST_OK) {
-            rq->err = op->err;
-            return op->st;
-        }
+        TRY(rq_outcome(rq, op));
         buf_str(&rp->body, i > 0 ? "," : "");
         json_write_str(&rp->body, op->docid);
         buf_str(&rp->body, ":[");

@@ -28,6 +28,8 @@ enum status h_db_revs_limit_put(struct request *rq, struct reply *rp);
 enum status h_db_purged_infos_limit_get(struct request *rq, struct reply *rp);
 enum status h_db_purged_infos_limit_put(struct request *rq, struct reply *rp);
 enum status h_db_ensure_full_commit(struct request *rq, struct reply *rp);
+/* Of an operation of rq->batch; its error becomes the request's. */
+enum status rq_outcome(struct request *rq, const struct commit_op *op) MUST_CHECK;
 /* Changes the properties of what->db that what names. */
 enum status rq_change_props(struct request *rq, const struct commit_op *what) MUST_CHECK;
 /* h_purge.c */
