@@ -328,12 +328,24 @@ void docinfo_hide_old(struct db *db, struct docinfo *d)
 
 /* ---- publishing and waiting ---- */
 
-static void unlink_waiter(struct db_waiter *w)
+void waiter_queue(struct db_waiter **list, struct db_waiter *w)
 {
+    w->next = *list;
+    w->prev = list;
+    if (w->next != NULL)
+        w->next->prev = &w->next;
+    *list = w;
+}
+
+bool waiter_unqueue(struct db_waiter *w)
+{
+    if (w->prev == NULL)
+        return false;
     *w->prev = w->next;
     if (w->next != NULL)
         w->next->prev = w->prev;
     w->prev = NULL;
+    return true;
 }
 
 /* The list of a database, minus those that go on waiting, is put before *woken. */
@@ -345,7 +357,7 @@ static void take_waiters_locked(struct db *db, bool all, struct db_waiter **woke
         next = w->next;
         if (!all && db->published.update_seq <= w->since)
             continue;
-        unlink_waiter(w);
+        (void)waiter_unqueue(w);
         w->next = *woken;
         *woken = w;
     }
@@ -407,11 +419,7 @@ bool db_wait(struct db *db, struct db_waiter *w)
     w->prev = NULL;
     mutex_lock(&db->mu);
     if (db->published.update_seq <= w->since && !atomic_load(&db->dropped)) {
-        w->next = db->waiters;
-        w->prev = &db->waiters;
-        if (w->next != NULL)
-            w->next->prev = &w->next;
-        db->waiters = w;
+        waiter_queue(&db->waiters, w);
         queued = true;
     }
     mutex_unlock(&db->mu);
@@ -423,9 +431,7 @@ bool db_wait_cancel(struct db *db, struct db_waiter *w)
     bool mine;
 
     mutex_lock(&db->mu);
-    mine = w->prev != NULL;
-    if (mine)
-        unlink_waiter(w);
+    mine = waiter_unqueue(w);
     mutex_unlock(&db->mu);
     return mine;
 }

@@ -150,6 +150,9 @@ void db_publish(struct db *db, struct db_waiter **woken);
 void db_mark_dropped(struct db *db, struct db_waiter **woken);
 void db_set_props(struct db *db, const struct cat_row *row);
 void db_wake_all(struct db_waiter *woken);
+/* A list of waiters, under the mutex of its owner; prev says whether it is queued. */
+void waiter_queue(struct db_waiter **list, struct db_waiter *w);
+bool waiter_unqueue(struct db_waiter *w); /* false: it was not queued */
 /* Reads the catalogue rows into s->catalog. */
 enum status db_load_all(struct store *s, struct err *e) MUST_CHECK;
 

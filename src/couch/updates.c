@@ -186,11 +186,7 @@ bool updates_wait(struct updates *u, struct db_waiter *w)
     w->prev = NULL;
     mutex_lock(&u->lock);
     if (u->seq <= w->since) {
-        w->next = u->waiters;
-        w->prev = &u->waiters;
-        if (w->next != NULL)
-            w->next->prev = &w->next;
-        u->waiters = w;
+        waiter_queue(&u->waiters, w);
         queued = true;
     }
     mutex_unlock(&u->lock);
@@ -202,13 +198,7 @@ bool updates_cancel(struct updates *u, struct db_waiter *w)
     bool mine;
 
     mutex_lock(&u->lock);
-    mine = w->prev != NULL;
-    if (mine) {
-        *w->prev = w->next;
-        if (w->next != NULL)
-            w->next->prev = w->prev;
-        w->prev = NULL;
-    }
+    mine = waiter_unqueue(w);
     mutex_unlock(&u->lock);
     return mine;
 }
