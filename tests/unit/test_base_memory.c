@@ -200,12 +200,24 @@ static void buf_large(void **state)
         assert_memory_equal(b.p, "again\0\0\0", 8); /* the bytes of before, not new memory */
         buf_free(&b);
     }
-    for (size_t n = 0; n < ((size_t)16 << 20); n += 1 << 16) {
-        assert_non_null(buf_extend(&b, 1 << 16));
-        moved += n > ((size_t)4 << 20) && b.p != p;
-        p = b.p;
+    for (int expected = 0; expected < 2; expected++) {
+        size_t stays = expected ? 1 : (size_t)4 << 20;
+
+        if (expected)
+            buf_expect(&b, (size_t)16 << 20);
+        for (size_t n = 0; n < ((size_t)16 << 20); n += 1 << 16) {
+            memset(buf_extend(&b, 1 << 16), (int)(n >> 16), 1 << 16);
+            moved += n >= stays && b.p != p;
+            p = b.p;
+        }
+        for (size_t n = 0; n < ((size_t)16 << 20); n += 1 << 16)
+            assert_int_equal((unsigned char)b.p[n + 65535], n >> 16);
+        buf_free(&b);
     }
     assert_int_equal(moved, 0);
+    buf_init(&b, 100); /* less than is expected, and less than is large */
+    buf_expect(&b, SIZE_MAX);
+    assert_true(b.cap <= 100 && b.n == 0);
     buf_free(&b);
 }
 
