@@ -72,8 +72,8 @@ static void ids(void **state)
         "{\"source\":\"http://u:pw@h/a\",\"target\":\"t\"}",
         "{\"source\":\"http://u:other@h/a\",\"target\":\"t\"}",
         "{\"source\":\"http://u:pw@h/a/\",\"target\":\"t\",\"continuous\":true}",
-        "{\"source\":{\"url\":\"http://h/a\",\"auth\":{\"basic\":{\"username\":\"u\","
-        "\"password\":\"x\"}}},\"target\":\"t\",\"create_target\":true}",
+        ("{\"source\":{\"url\":\"http://h/a\",\"auth\":{\"basic\":{\"username\":\"u\","
+         "\"password\":\"x\"}}},\"target\":\"t\",\"create_target\":true}"),
         "{\"source\":\"http://u:pw@h/a\",\"target\":\"t\",\"cancel\":true}"};
     static const char *const others[] = {
         "{\"source\":\"http://u:pw@h/b\",\"target\":\"t\"}",
