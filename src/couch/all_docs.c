@@ -295,6 +295,22 @@ uint64_t all_docs_total(const struct all_docs *r)
     return r->total;
 }
 
+uint64_t all_docs_count(struct db *db, struct slice prefix)
+{
+    struct all_docs_opts opts = {.limit = UINT64_MAX, .prefix = prefix};
+    struct all_docs *r = all_docs_new(db, &opts);
+    struct docinfo_head head;
+    struct slice id;
+    struct err e;
+    uint64_t n = 0;
+    bool got = true;
+
+    while (all_docs_next_doc(r, &id, &head, &got, &e) == ST_OK && got)
+        n++;
+    all_docs_free(r);
+    return n;
+}
+
 /* Live documents in the snapshot that come before the interval in the walk's direction. */
 static uint64_t count_before(const struct all_docs *r)
 {

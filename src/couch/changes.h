@@ -62,6 +62,8 @@ enum status all_docs_next(struct all_docs *r, struct buf *out, bool *got, struct
  * more than LIMIT_OFFSET_SCAN, not counted: answer null. */
 uint64_t all_docs_offset(const struct all_docs *r);
 uint64_t all_docs_total(const struct all_docs *r);
+/* Live documents whose ids begin so, by walking them: for few. */
+uint64_t all_docs_count(struct db *db, struct slice prefix);
 /* Same reader for the engine's own scans (Mango): head of the row and, on demand, its body. */
 enum status all_docs_next_doc(struct all_docs *r, struct slice *id, struct docinfo_head *head,
                               bool *got, struct err *e) MUST_CHECK;

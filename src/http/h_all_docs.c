@@ -1,55 +1,75 @@
 /* http/h_all_docs.c: _all_docs, _design_docs and _local_docs: a stream of rows in id order, or the
  * rows of `keys`. */
 #include "base/limits.h"
+#include "couch/partition.h"
 #include "http/handlers.h"
 #include "http/rows.h"
 
-/* ---- parameters: from the query, overridden by a POST body's members of the same name ---- */
+/* ---- parameters: of the query and of a POST body's members of the same name ---- */
 
-static enum status bad(struct request *rq, const char *name)
+struct source {
+    struct request *rq;
+    const struct json *body; /* NULL: none */
+    bool body_wins;          /* where both name one: the members of one of several queries do */
+};
+
+static enum status bad(const struct source *s, const char *name)
 {
-    return err_word(&rq->err, ST_BAD_REQUEST, "query_parse_error", "Invalid value for %s", name);
+    return err_word(&s->rq->err, ST_BAD_REQUEST, "query_parse_error", "Invalid value for %s", name);
 }
 
-static enum status opt_json(struct request *rq, const struct json *body, const char *name,
-                            const struct json **out)
+/* The body's value; NULL: what the query says counts. */
+static const struct json *in_body(const struct source *s, const char *name)
 {
-    *out = json_get(body, name);
-    return *out != NULL ? ST_OK : rq_json_param(rq, name, out);
+    if (!s->body_wins && rq_param(s->rq, name) != NULL)
+        return NULL;
+    return json_get(s->body, name);
 }
 
-static enum status opt_bool(struct request *rq, const struct json *body, const char *name,
-                            bool *out)
+static enum status opt_json(const struct source *s, const char *name, const struct json **out)
 {
-    const struct json *v = json_get(body, name);
+    *out = in_body(s, name);
+    return *out != NULL ? ST_OK : rq_json_param(s->rq, name, out);
+}
+
+/* A body's boolean may be a string, as CouchDB has it. */
+static enum status opt_bool(const struct source *s, const char *name, bool *out)
+{
+    const struct json *v = in_body(s, name);
 
     if (v == NULL)
-        return rq_bool(rq, name, out);
-    return json_bool(v, out) ? ST_OK : bad(rq, name);
+        return rq_bool(s->rq, name, out);
+    if (json_is(v, JSON_STRING) &&
+        (slice_eq(v->text, SLICE_LIT("true")) || slice_eq(v->text, SLICE_LIT("false")))) {
+        *out = v->text.n == 4;
+        return ST_OK;
+    }
+    return json_bool(v, out) ? ST_OK : bad(s, name);
 }
 
-static enum status opt_u64(struct request *rq, const struct json *body, const char *name,
-                           uint64_t *out)
+static enum status opt_u64(const struct source *s, const char *name, uint64_t *out)
 {
-    const struct json *v = json_get(body, name);
+    const struct json *v = in_body(s, name);
     int64_t n;
 
     if (v == NULL)
-        return rq_u64(rq, name, out);
+        return rq_u64(s->rq, name, out);
     if (!json_int(v, &n) || n < 0)
-        return bad(rq, name);
+        return bad(s, name);
     *out = (uint64_t)n;
     return ST_OK;
 }
 
-static enum status opt_key(struct request *rq, const struct json *body, const char *name,
-                           const char *alias, struct slice *out, bool *has)
+static enum status opt_key(const struct source *s, const char *name, const char *alias,
+                           struct slice *out, bool *has)
 {
     const struct json *v;
 
-    TRY(opt_json(rq, body, name, &v));
-    if (v == NULL && alias != NULL)
-        TRY(opt_json(rq, body, alias, &v));
+    if (!s->body_wins && rq_param(s->rq, name) == NULL && rq_param(s->rq, alias) != NULL)
+        name = alias;
+    TRY(opt_json(s, name, &v));
+    if (v == NULL)
+        TRY(opt_json(s, alias, &v));
     if (v == NULL)
         return ST_OK;
     *has = true;
@@ -60,7 +80,65 @@ static enum status opt_key(struct request *rq, const struct json *body, const ch
     return ST_OK;
 }
 
-static enum status parse_rows(struct request *rq, const struct json *body, struct rows *r)
+static enum status parse_flags(const struct source *s, struct rows *r)
+{
+    struct all_docs_opts *o = &r->opts;
+
+    TRY(opt_bool(s, "inclusive_end", &o->inclusive_end));
+    TRY(opt_bool(s, "descending", &o->descending));
+    TRY(opt_bool(s, "include_docs", &o->include_docs));
+    TRY(opt_bool(s, "conflicts", &o->conflicts));
+    TRY(opt_bool(s, "attachments", &o->attachments));
+    TRY(opt_bool(s, "att_encoding_info", &o->att_encoding_info));
+    return opt_bool(s, "update_seq", &r->update_seq);
+}
+
+/* The rows of `keys` come in their order, descending in the opposite one. */
+static enum status parse_keys(const struct source *s, struct rows *r)
+{
+    struct all_docs_opts *o = &r->opts;
+    struct request *rq = s->rq;
+    const struct json *keys;
+    uint32_t n = 0;
+
+    TRY(opt_json(s, "keys", &keys));
+    if (keys == NULL)
+        return ST_OK;
+    if (keys->type != JSON_ARRAY)
+        return err_set(&rq->err, ST_BAD_REQUEST, "`keys` member must be an array.");
+    if (keys->count != 0 && (o->has_start || o->has_end))
+        return err_word(&rq->err, ST_BAD_REQUEST, "query_parse_error",
+                        "`keys` is incompatible with `key`, `start_key` and `end_key`");
+    if (keys->count > LIMIT_KEYS)
+        return err_set(&rq->err, ST_BAD_REQUEST, "more than %d keys", LIMIT_KEYS);
+    keys = json_unpack(rq->arena, keys);
+    r->keys = arena_array(rq->arena, (size_t)keys->count + 1, sizeof(r->keys[0]));
+    r->nkeys = keys->count;
+    for (const struct json *v = keys->first; v != NULL; v = v->next, n++)
+        r->keys[o->descending ? r->nkeys - 1 - n : n] = v;
+    return ST_OK;
+}
+
+/* ?partition=p: the rows of one, as _partition/p/_all_docs has them. */
+static enum status parse_partition(const struct source *s, struct rows *r)
+{
+    const struct json *v = in_body(s, "partition");
+    const struct slice *param = rq_param(s->rq, "partition");
+    struct slice p = param != NULL ? *param : SLICE_LIT("");
+
+    if (v == NULL && param == NULL)
+        return ST_OK;
+    if (v != NULL)
+        p = v->type == JSON_STRING ? v->text : SLICE_LIT("");
+    if (!db_partitioned(r->db))
+        return err_word(&s->rq->err, ST_BAD_REQUEST, "query_parse_error",
+                        "`partition` parameter is not supported on this db");
+    TRY(partition_check(p, &s->rq->err));
+    r->opts.prefix = arena_printf(s->rq->arena, "%.*s:", (int)p.n, p.p);
+    return ST_OK;
+}
+
+static enum status parse_rows(const struct source *s, struct rows *r)
 {
     struct all_docs_opts *o = &r->opts;
     struct slice key;
@@ -68,34 +146,17 @@ static enum status parse_rows(struct request *rq, const struct json *body, struc
 
     o->inclusive_end = true;
     o->limit = UINT64_MAX;
-    TRY(opt_key(rq, body, "startkey", "start_key", &o->start, &o->has_start));
-    TRY(opt_key(rq, body, "endkey", "end_key", &o->end, &o->has_end));
-    TRY(opt_key(rq, body, "key", NULL, &key, &has_key));
+    TRY(opt_key(s, "startkey", "start_key", &o->start, &o->has_start));
+    TRY(opt_key(s, "endkey", "end_key", &o->end, &o->has_end));
+    TRY(opt_key(s, "key", "key", &key, &has_key));
     if (has_key) {
         o->start = o->end = key;
         o->has_start = o->has_end = true;
     }
-    TRY(opt_bool(rq, body, "inclusive_end", &o->inclusive_end));
-    TRY(opt_bool(rq, body, "descending", &o->descending));
-    TRY(opt_bool(rq, body, "include_docs", &o->include_docs));
-    TRY(opt_bool(rq, body, "conflicts", &o->conflicts));
-    TRY(opt_bool(rq, body, "attachments", &o->attachments));
-    TRY(opt_bool(rq, body, "att_encoding_info", &o->att_encoding_info));
-    TRY(opt_bool(rq, body, "update_seq", &r->update_seq));
-    TRY(opt_u64(rq, body, "limit", &o->limit));
-    TRY(opt_u64(rq, body, "skip", &o->skip));
-    TRY(opt_json(rq, body, "keys", &r->keys));
-    if (r->keys == NULL)
-        return ST_OK;
-    if (r->keys->type != JSON_ARRAY)
-        return err_set(&rq->err, ST_BAD_REQUEST, "`keys` member must be an array.");
-    if (r->keys->count != 0 && (o->has_start || o->has_end))
-        return err_word(&rq->err, ST_BAD_REQUEST, "query_parse_error",
-                        "`keys` is incompatible with `key`, `start_key` and `end_key`");
-    if (r->keys->count > LIMIT_KEYS)
-        return err_set(&rq->err, ST_BAD_REQUEST, "more than %d keys", LIMIT_KEYS);
-    r->keys = json_unpack(rq->arena, r->keys);
-    return ST_OK;
+    TRY(parse_flags(s, r));
+    TRY(opt_u64(s, "limit", &o->limit));
+    TRY(opt_u64(s, "skip", &o->skip));
+    return parse_keys(s, r);
 }
 
 /* ---- rows ---- */
@@ -113,7 +174,10 @@ static void write_head(struct rows *r, struct buf *out, bool has_row)
     }
     buf_str(out, "{\"total_rows\":");
     db_get_counts(r->db, &c);
-    buf_u64(out, r->reader != NULL ? all_docs_total(r->reader) : c.docs);
+    if (r->kind == ROWS_DESIGN)
+        buf_u64(out, all_docs_count(r->db, r->opts.prefix));
+    else
+        buf_u64(out, r->reader != NULL ? all_docs_total(r->reader) : c.docs);
     if (r->update_seq) {
         buf_str(out, ",\"update_seq\":\"");
         seq_write(out, r->db, c.update_seq);
@@ -131,23 +195,28 @@ static void write_head(struct rows *r, struct buf *out, bool has_row)
         buf_str(out, "\r\n");
 }
 
+/* A key that no row of this kind can have, of _design_docs and _local_docs: it is left out. */
+static bool foreign(const struct rows *r, const struct json *k)
+{
+    struct slice prefix = r->kind == ROWS_DESIGN ? SLICE_LIT("_design/") : SLICE_LIT("_local/");
+
+    return r->kind != ROWS_ALL && !(json_is(k, JSON_STRING) && slice_starts(k->text, prefix));
+}
+
 static enum status next_key_row(struct rows *r, struct arena *a, struct buf *row, bool *got,
                                 struct err *e)
 {
     const struct json *k;
 
-    *got = false;
-    for (; r->skip != 0 && r->key != NULL; r->skip--)
-        r->key = r->key->next;
-    if (r->key == NULL || r->left == 0)
+    while (r->key_at < r->key_end && foreign(r, r->keys[r->key_at]))
+        r->key_at++;
+    *got = r->key_at < r->key_end;
+    if (!*got)
         return ST_OK;
-    k = r->key;
-    r->key = k->next;
-    r->left--;
-    *got = true;
+    k = r->keys[r->key_at++];
     if (k->type == JSON_STRING && r->kind == ROWS_LOCAL)
         return local_docs_key(r->db, k->text, r->opts.include_docs, a, row, e);
-    if (k->type == JSON_STRING && (r->kind != ROWS_ALL || slice_starts(k->text, r->opts.prefix)))
+    if (k->type == JSON_STRING && slice_starts(k->text, r->opts.prefix))
         return all_docs_key(r->db, k->text, &r->opts, a, row, e);
     buf_str(row, "{\"key\":");
     json_write(row, k);
@@ -221,9 +290,10 @@ void rows_free(struct stream *s)
 }
 
 enum status rows_new(struct request *rq, struct db *db, enum rows_kind kind,
-                     const struct json *body, struct rows **out)
+                     const struct json *body, bool body_wins, struct rows **out)
 {
     struct rows *r = arena_zalloc(rq->arena, sizeof(*r));
+    struct source source = {.rq = rq, .body = body, .body_wins = body_wins};
 
     *out = r;
     r->db = db;
@@ -232,12 +302,15 @@ enum status rows_new(struct request *rq, struct db *db, enum rows_kind kind,
     TRY(rq_partition(rq, &r->opts.prefix));
     if (kind == ROWS_DESIGN)
         r->opts.prefix = SLICE_LIT("_design/");
-    TRY(parse_rows(rq, body, r));
-    if (r->keys != NULL) {
-        r->key = r->keys->first;
-        r->left = r->opts.limit;
-        r->skip = r->opts.skip;
-    }
+    if (kind == ROWS_ALL && r->opts.prefix.n == 0)
+        TRY(parse_partition(&source, r));
+    TRY(parse_rows(&source, r));
+    if (r->keys == NULL)
+        return ST_OK;
+    r->key_at = r->opts.skip < r->nkeys ? (uint32_t)r->opts.skip : r->nkeys;
+    r->key_end = r->nkeys;
+    if (r->opts.limit < r->nkeys - r->key_at)
+        r->key_end = r->key_at + (uint32_t)r->opts.limit;
     return ST_OK;
 }
 
@@ -250,7 +323,7 @@ static enum status rows_start(struct request *rq, struct reply *rp, enum rows_ki
     TRY(rq_db(rq, &db));
     if (rq->method == M_POST)
         TRY(rq_object(rq, &body));
-    TRY(rows_new(rq, db, kind, body, &r));
+    TRY(rows_new(rq, db, kind, body, false, &r));
     if (kind != ROWS_LOCAL && reply_unchanged(rq, rp, db))
         return ST_OK;
     rp->stream = &r->s;

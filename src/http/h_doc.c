@@ -89,6 +89,8 @@ static enum status parse_get(struct request *rq, struct get_opts *o)
     TRY(parse_read_opts(rq, &o->read));
     TRY(rq_bool(rq, "latest", &o->latest));
     TRY(parse_open_revs(rq, o));
+    if (rev != NULL && rev->n == 0)
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid rev format");
     if (rev != NULL && !o->latest) /* CouchDB: latest with a plain rev serves the winner */
         o->rev = *rev;
     o->plain = !o->read.revs && !o->read.revs_info && !o->read.conflicts &&
@@ -123,13 +125,13 @@ static enum status get_open_revs(struct request *rq, struct reply *rp, struct db
     return ST_OK;
 }
 
+/* Its revision may be that of another content (A.11): the tag is of what is sent. */
 static enum status get_local(struct request *rq, struct reply *rp, struct db *db)
 {
     struct rev rev;
 
     TRY(doc_local_read(db, local_part(rq_arg(rq, "docid")), rq->arena, &rp->body, &rev, &rq->err));
-    reply_etag(rp, rev_text(rq->arena, &rev));
-    reply_body(rp, 200);
+    reply_tagged(rq, rp);
     return ST_OK;
 }
 
@@ -145,16 +147,16 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
     TRY(rq_db(rq, &db));
     if (rights_limited(rq))
         return rights_read_user(rq, rp, db);
-    if (is_local(rq_arg(rq, "docid")))
-        return get_local(rq, rp, db);
     if (rq->nparams != 0)
         TRY(parse_get(rq, &o));
     if (rq->at_once && (!o.plain || o.open_all || o.open_revs != NULL)) {
         rq_elsewhere(rq, h_doc_get);
         return ST_OK;
     }
-    if (o.open_all || o.open_revs != NULL)
+    if (o.open_all || o.open_revs != NULL) /* of a _local document none: it has no tree */
         return get_open_revs(rq, rp, db, &o);
+    if (is_local(rq_arg(rq, "docid")))
+        return get_local(rq, rp, db);
     TRY(doc_find(db, rq_arg(rq, "docid"), o.rev, rq->arena, &info, &node, &rq->err));
     if (rq->at_once && info.tree.nodes[node].ptr.len > LIMIT_AT_ONCE_BYTES) {
         rq_elsewhere(rq, h_doc_get);

@@ -361,10 +361,38 @@ enum status h_scheduler_jobs(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
+/* ?states=a,b: their names, in any case. */
+static enum status check_states(struct request *rq)
+{
+    static const char *const known[] = {"initializing", "running", "pending",  "crashing",
+                                        "error",        "failed",  "completed"};
+    const struct slice *param = rq_param(rq, "states");
+    struct slice rest = param != NULL ? *param : SLICE_LIT("");
+
+    while (rest.n != 0) {
+        const char *comma = memchr(rest.p, ',', rest.n);
+        struct slice name = slice_of(rest.p, comma != NULL ? (size_t)(comma - rest.p) : rest.n);
+        bool found = name.n == 0;
+
+        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+            found = found || slice_ieq(name, slice_str(known[i]));
+        if (!found)
+            return err_word(&rq->err, ST_BAD_REQUEST, "query_parse_error", "Unknown state: %.*s",
+                            (int)(name.n < 100 ? name.n : 100), name.p);
+        rest = comma != NULL ? slice_of(comma + 1, rest.n - name.n - 1) : SLICE_LIT("");
+    }
+    return ST_OK;
+}
+
 /* GET /_scheduler/docs[/{db}[/{docid}]]: replications that a document of _replicator asked for;
  * such documents start nothing yet. */
 enum status h_scheduler_docs(struct request *rq, struct reply *rp)
 {
+    uint64_t page = 0;
+
+    TRY(rq_u64(rq, "limit", &page));
+    TRY(rq_u64(rq, "skip", &page));
+    TRY(check_states(rq));
     if (rq_arg(rq, "docid").n != 0)
         return err_set(&rq->err, ST_NOT_FOUND, "missing");
     buf_str(&rp->body, "{\"total_rows\":0,\"offset\":0,\"docs\":[]}");

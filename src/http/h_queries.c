@@ -71,7 +71,7 @@ static enum status start(struct request *rq, struct reply *rp, enum rows_kind ki
     for (const struct json *v = list->first; v != NULL; v = v->next) {
         if (v->type != JSON_OBJECT)
             return err_set(&rq->err, ST_BAD_REQUEST, "`queries` must be a list of JSON objects");
-        TRY(rows_new(rq, db, kind, v, &q->rows[q->n]));
+        TRY(rows_new(rq, db, kind, v, true, &q->rows[q->n]));
         q->n++;
     }
     q->s = (struct stream){.produce = queries_produce, .free = queries_free};
@@ -126,8 +126,10 @@ static enum status info_of_keys(struct request *rq, struct buf *out)
 
     TRY(rq_object(rq, &body));
     keys = json_get(body, "keys");
-    if (!json_is(keys, JSON_ARRAY))
+    if (keys == NULL)
         return err_set(&rq->err, ST_BAD_REQUEST, "`keys` member must exist.");
+    if (keys->type != JSON_ARRAY)
+        return err_set(&rq->err, ST_BAD_REQUEST, "`keys` member must be an array.");
     if (keys->count > LIMIT_DBS_INFO)
         return err_set(&rq->err, ST_BAD_REQUEST, "`keys` member must be at most %d long",
                        LIMIT_DBS_INFO);

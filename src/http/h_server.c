@@ -1,4 +1,5 @@
 /* http/h_server.c: the endpoints of the server itself. */
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "couch/doc_write.h"
@@ -47,13 +48,31 @@ enum status h_up(struct request *rq, struct reply *rp)
     return ST_OK;
 }
 
+void reply_tagged(struct request *rq, struct reply *rp)
+{
+    unsigned char sum[16];
+    char tag[33];
+
+    md5(rp->body.p, rp->body.n, sum);
+    hex_encode(sum, sizeof(sum), tag);
+    reply_etag(rp, slice_of(tag, 32));
+    if (!rq_none_match(rq, slice_of(tag, 32))) {
+        reply_body(rp, 200);
+        return;
+    }
+    buf_clear(&rp->body);
+    rp->code = 304;
+}
+
 /* GET /_uuids?count=N */
 enum status h_uuids(struct request *rq, struct reply *rp)
 {
     uint64_t count = 1;
     char uuid[33];
 
-    TRY(rq_u64(rq, "count", &count));
+    if (rq_u64(rq, "count", &count) != ST_OK)
+        return err_word(&rq->err, ST_BAD_REQUEST, "bad_request",
+                        "count must be a positive integer");
     if (count > LIMIT_UUIDS)
         return err_set(&rq->err, ST_BAD_REQUEST, "count parameter too large");
     buf_str(&rp->body, "{\"uuids\":[");
@@ -62,8 +81,9 @@ enum status h_uuids(struct request *rq, struct reply *rp)
         buf_printf(&rp->body, "%s\"%s\"", i != 0 ? "," : "", uuid);
     }
     buf_str(&rp->body, "]}");
+    reply_header(rp, "Cache-Control", SLICE_LIT("no-cache"));
     reply_header(rp, "Pragma", SLICE_LIT("no-cache"));
-    reply_body(rp, 200);
+    reply_tagged(rq, rp);
     return ST_OK;
 }
 
@@ -150,7 +170,8 @@ enum status h_all_dbs(struct request *rq, struct reply *rp)
     TRY(db_names(rq, &names, &n));
     for (size_t i = 0; i < n; i++)
         json_add(rq->arena, list, json_str(rq->arena, names[i]));
-    reply_json(rp, 200, list);
+    json_write(&rp->body, list);
+    reply_tagged(rq, rp);
     return ST_OK;
 }
 

@@ -10,6 +10,8 @@ enum status h_up(struct request *rq, struct reply *rp);
 enum status h_uuids(struct request *rq, struct reply *rp);
 enum status h_all_dbs(struct request *rq, struct reply *rp);
 enum status h_active_tasks(struct request *rq, struct reply *rp);
+/* What the handler wrote is the answer: 200 with an ETag of it, or 304. */
+void reply_tagged(struct request *rq, struct reply *rp);
 /* The databases that ?startkey= and the like leave, in their order. */
 enum status db_names(struct request *rq, struct slice **out, size_t *n) MUST_CHECK;
 /* h_session.c */

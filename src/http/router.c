@@ -206,6 +206,8 @@ enum status router_find(struct request *rq)
     }
     if (!path_known && rq->nseg == 2 && rq->method == M_PUT && may_be_db(rq->seg[0]))
         TRY(doc_id_check(rq->seg[1], &rq->err)); /* PUT /db/_x: the reason is the id */
+    if (!path_known && rq->nseg == 1 && rq->method == M_PUT)
+        TRY(db_name_check(rq->seg[0], &rq->err)); /* PUT /_x: it is the name */
     if (path_known)
         return err_set(&rq->err, ST_METHOD, "Only %s allowed", router_allow(rq).p);
     return err_set(&rq->err, ST_NOT_FOUND, "missing");

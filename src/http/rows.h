@@ -15,15 +15,15 @@ struct rows {
     struct all_docs_opts opts;
     struct all_docs *reader;
     struct local_docs *local;
-    const struct json *keys; /* NULL: range */
-    const struct json *key;  /* next one */
-    uint64_t left, skip;     /* keys form: limit and skip */
+    const struct json **keys;        /* NULL: range */
+    uint32_t nkeys, key_at, key_end; /* those of the answer begin with key_at */
     bool opened, begun, update_seq;
 };
-/* A reader of the request's memory, its parameters from the query overridden by members of body
- * (NULL: none). Nothing is opened before the first piece. */
+/* A reader of the request's memory, its parameters from the query and the members of body (NULL:
+ * none); body_wins says which one counts where both name it. Nothing is opened before the first
+ * piece. */
 enum status rows_new(struct request *rq, struct db *db, enum rows_kind kind,
-                     const struct json *body, struct rows **out) MUST_CHECK;
+                     const struct json *body, bool body_wins, struct rows **out) MUST_CHECK;
 enum status rows_produce(struct stream *s, struct buf *out, enum stream_state *state,
                          struct err *e) MUST_CHECK;
 void rows_free(struct stream *s); /* what the first piece opened */

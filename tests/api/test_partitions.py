@@ -129,3 +129,13 @@ def test_what_is_not_there(db):
     error(db.put("_auto_purge", {"deleted_document_ttl": 1}), 501, "not_implemented")
     error(db.get("_time_seq"), 501, "not_implemented")
     error(db.delete("_time_seq"), 501, "not_implemented")
+
+
+def test_partition_as_a_parameter(parts, db):
+    fill(parts)
+    whole = parts.rows("_partition/a/_all_docs")
+    assert whole and whole != parts.rows("_all_docs")
+    assert parts.rows("_all_docs?partition=a") == whole
+    assert parts.post("_all_docs", {"partition": "a"}).json()["rows"] == whole
+    error(parts.get("_all_docs?partition=_a"), 400, "illegal_partition")
+    error(db.get("_all_docs?partition=a"), 400, "query_parse_error")

@@ -41,3 +41,87 @@ def test_functions_of_design_documents_are_honest(db):
     error(db.get("_design/d/_show/s/doc"), 501, "not_implemented")
     error(db.get("_design/d/_list/l/v"), 501, "not_implemented")
     error(db.put("_design/d/_update/u/doc", {}), 501, "not_implemented")
+
+
+def test_the_url_wins_over_a_body_but_not_over_a_query_of_several(db):
+    for name in ("a", "b", "c"):
+        db.save(name, {})
+
+    def ids(reply):
+        return [row["key"] for row in reply.json()["rows"]]
+
+    assert ids(db.post("_all_docs?limit=1", {"limit": 2, "keys": ["b", "c"]})) == ["b"]
+    assert ids(db.post('_all_docs?start_key="b"', {"startkey": "c"})) == ["b", "c"]
+    body = {"queries": [{"limit": 2}, {}]}
+    answers = db.post("_all_docs/queries?limit=1", body).json()["results"]
+    assert [len(answer["rows"]) for answer in answers] == [2, 1]
+    reply = db.post("_all_docs", {"include_docs": "true", "key": "a"})
+    assert reply.json()["rows"][0]["doc"]["_id"] == "a"
+    error(db.post("_all_docs", {"include_docs": "yes"}), 400, "query_parse_error")
+
+
+def test_keys_descending_come_in_the_opposite_order(db):
+    for name in ("a", "b", "c"):
+        db.save(name, {})
+    body = {"keys": ["c", "zz", "a"], "descending": True}
+    rows = db.post("_all_docs", body).json()["rows"]
+    assert [row["key"] for row in rows] == ["a", "zz", "c"]
+    assert rows[1]["error"] == "not_found"
+    rows = db.post("_all_docs", dict(body, skip=1, limit=1)).json()["rows"]
+    assert [row["key"] for row in rows] == ["zz"]
+
+
+def test_design_docs_count_design_documents(db):
+    db.save("a", {})
+    db.save("0", {})
+    db.save("_design/x", {})
+    answer = db.get("_design_docs").json()
+    assert (answer["total_rows"], answer["offset"], len(answer["rows"])) == (1, 1, 1)
+    answer = db.post("_design_docs", {"keys": ["a", "_design/x", 1, "_design/y"]}).json()
+    assert answer["total_rows"] == 1
+    assert [row["key"] for row in answer["rows"]] == ["_design/x", "_design/y"]
+    db.save("_local/l", {})
+    answer = db.post("_local_docs", {"keys": ["a", "_local/l"]}).json()
+    assert [row["key"] for row in answer["rows"]] == ["_local/l"]
+
+
+def test_tags_of_what_has_no_revision(server, db):
+    db.save("_local/l", {"n": 1})
+    first = db.get("_local/l")
+    tag = first.headers["etag"]
+    reply = db.get("_local/l", headers={"If-None-Match": tag})
+    assert (reply.status, reply.body) == (304, b"")
+    db.save("_local/l", {"n": 2})  # the same revision, 0-1
+    reply = db.get("_local/l", headers={"If-None-Match": tag})
+    assert reply.status == 200 and reply.json()["_rev"] == first.json()["_rev"]
+    assert reply.headers["etag"] != tag
+    names = server.get("/_all_dbs")
+    again = {"If-None-Match": names.headers["etag"]}
+    assert server.get("/_all_dbs", headers=again).status == 304
+    server.put("/another")
+    assert server.get("/_all_dbs", headers=again).status == 200
+    uuids = server.get("/_uuids")
+    assert "no-cache" in uuids.headers["cache-control"] and uuids.headers["etag"]
+    for count in ("-1", "x"):
+        reply = server.get("/_uuids?count=" + count)
+        error(reply, 400, "bad_request")
+        assert reply.json()["reason"] == "count must be a positive integer"
+
+
+def test_a_local_document_has_no_open_revisions(db):
+    db.save("_local/l", {})
+    accept = {"Accept": "application/json"}
+    error(db.get("_local/l?open_revs=all", headers=accept), 404, "not_found")
+    reply = db.get('_local/l?open_revs=["0-1"]', headers=accept)
+    assert reply.json() == [{"missing": "0-1"}]
+    db.save("a", {})
+    error(db.get("a?rev="), 400, "bad_request")  # not the winner
+
+
+def test_names_and_states_that_cannot_be(server):
+    error(server.put("/_nothing"), 400, "illegal_database_name")
+    error(server.get("/_nothing"), 404, "not_found")
+    error(server.get("/_scheduler/docs?states=running,odd"), 400, "query_parse_error")
+    error(server.get("/_scheduler/docs?limit=x"), 400, "query_parse_error")
+    assert server.get("/_scheduler/docs?states=running,Failed").json()["docs"] == []
+    error(server.post("/_dbs_info", {"keys": "a"}), 400, "bad_request")
