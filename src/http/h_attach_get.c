@@ -137,15 +137,16 @@ static void release_answer(void *arg)
 /* Collected since its entry was read: the document has changed meanwhile. */
 static enum status open_att(struct request *rq, struct att_answer *w)
 {
-    const struct slice *rev = rq_param(rq, "rev");
     enum status st = ST_NOT_FOUND;
+    struct slice rev;
     struct db *db;
     struct rev at;
 
     TRY(rq_db(rq, &db));
+    TRY(rq_read_rev(rq, &rev));
     for (int i = 0; i < OPEN_TRIES && st == ST_NOT_FOUND; i++) {
-        TRY(doc_att(db, rq_arg(rq, "docid"), rev != NULL ? *rev : slice_of(NULL, 0),
-                    rq_arg(rq, "att"), rq->arena, &w->att, &at, &rq->err));
+        TRY(doc_att(db, rq_arg(rq, "docid"), rev, rq_arg(rq, "att"), rq->arena, &w->att, &at,
+                    &rq->err));
         st = rq->method == M_HEAD ? ST_OK : att_reader_open(db, &w->att, &w->reader, &rq->err);
     }
     return st;

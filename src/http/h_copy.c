@@ -66,18 +66,17 @@ static enum status load_attachments(struct request *rq, struct db *db, const str
 static enum status read_source(struct request *rq, struct db *db, struct doc_edit *ed,
                                struct buf *text)
 {
-    const struct slice *rev = rq_param(rq, "rev");
-    struct slice id = rq_arg(rq, "docid");
+    struct slice id = rq_arg(rq, "docid"), rev;
     struct doc_follows follows = {0};
     struct doc_read_opts opts = {.follows = &follows};
     struct docinfo info;
     struct rev at;
     int node;
 
+    TRY(rq_read_rev(rq, &rev));
     if (slice_starts(id, SLICE_LIT("_local/")))
         return doc_local_read(db, slice_of(id.p + 7, id.n - 7), rq->arena, text, &at, &rq->err);
-    TRY(doc_find(db, id, rev != NULL ? *rev : slice_of(NULL, 0), rq->arena, &info, &node,
-                 &rq->err));
+    TRY(doc_find(db, id, rev, rq->arena, &info, &node, &rq->err));
     TRY(doc_write_json(db, id, &info, node, &opts, rq->arena, text, &rq->err));
     return load_attachments(rq, db, &follows, ed);
 }

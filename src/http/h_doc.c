@@ -82,17 +82,25 @@ static enum status parse_open_revs(struct request *rq, struct get_opts *o)
     return ST_OK;
 }
 
-static enum status parse_get(struct request *rq, struct get_opts *o)
+enum status rq_read_rev(struct request *rq, struct slice *out)
 {
     const struct slice *rev = rq_param(rq, "rev");
+
+    *out = rev != NULL ? *rev : SLICE_LIT("");
+    return rev == NULL || rev->n != 0 ? ST_OK
+                                      : err_set(&rq->err, ST_BAD_REQUEST, "Invalid rev format");
+}
+
+static enum status parse_get(struct request *rq, struct get_opts *o)
+{
+    struct slice rev;
 
     TRY(parse_read_opts(rq, &o->read));
     TRY(rq_bool(rq, "latest", &o->latest));
     TRY(parse_open_revs(rq, o));
-    if (rev != NULL && rev->n == 0)
-        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid rev format");
-    if (rev != NULL && !o->latest) /* CouchDB: latest with a plain rev serves the winner */
-        o->rev = *rev;
+    TRY(rq_read_rev(rq, &rev));
+    if (!o->latest) /* CouchDB: latest with a plain rev serves the winner */
+        o->rev = rev;
     o->plain = !o->read.revs && !o->read.revs_info && !o->read.conflicts &&
                !o->read.deleted_conflicts && !o->read.local_seq && !o->read.attachments;
     return ST_OK;
@@ -184,7 +192,7 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
 void reply_written(struct request *rq, struct reply *rp, const struct commit_op *op)
 {
     struct slice id = doc_op_id(rq->arena, op), rev = doc_op_rev(rq->arena, op);
-    struct slice name = db_name(op->db);
+    struct slice name = db_name(op->db), att = rq_arg(rq, "att");
     struct buf where;
 
     buf_str(&rp->body, "{\"ok\":true,\"id\":");
@@ -192,7 +200,7 @@ void reply_written(struct request *rq, struct reply *rp, const struct commit_op 
     buf_str(&rp->body, ",\"rev\":");
     json_write_str(&rp->body, rev);
     buf_char(&rp->body, '}');
-    buf_init(&where, 4 * (id.n + name.n) + 8);
+    buf_init(&where, 4 * (id.n + name.n + att.n) + 8);
     buf_char(&where, '/');
     percent_encode(&where, name);
     buf_char(&where, '/');
@@ -201,6 +209,8 @@ void reply_written(struct request *rq, struct reply *rp, const struct commit_op 
         id = slice_of(id.p + 8, id.n - 8);
     }
     percent_encode(&where, id);
+    buf_str(&where, att.n != 0 ? "/" : "");
+    percent_encode(&where, att);
     if (op->kind == COMMIT_DOC) {
         reply_header(rp, "Location", buf_slice(&where));
         reply_etag(rp, rev);

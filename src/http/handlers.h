@@ -143,4 +143,6 @@ enum status h_replicate(struct request *rq, struct reply *rp);
 
 /* The operation's answer {"ok":true,"id":..,"rev":..}, Location and ETag. */
 void reply_written(struct request *rq, struct reply *rp, const struct commit_op *op);
+/* ?rev= of what is read; empty: none was named. ST_BAD_REQUEST: it was, and is empty. */
+enum status rq_read_rev(struct request *rq, struct slice *out) MUST_CHECK;
 #endif

@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "couch/changes.h"
 #include "couch/stores.h"
+#include "mango/ddoc_fields.h"
 #include "mango/selector.h"
 
 struct rule {
@@ -320,6 +321,7 @@ static enum status check_ddoc(const struct commit_op *op, struct arena *a, struc
     if (op->deleted || !op->new_edits)
         return ST_OK;
     TRY(json_parse(a, op->body.json, &doc, e));
+    TRY(ddoc_fields_check(doc, e));
     TRY(check_options(op, json_get(json_get(doc, "options"), "partitioned"), e));
     sel = json_get(doc, "validate_doc_update");
     if (sel == NULL || !is_query(doc))

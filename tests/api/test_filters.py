@@ -13,7 +13,7 @@ def mixed(db):
     db.save("a", {"type": "x", "n": 1})
     db.save("b", {"type": "y", "n": 2})
     db.save("c", {"type": "x", "n": 3})
-    db.save("_design/d", {"filters": {"f": "function(){return true;}"}, "views": {"v": {}}})
+    db.save("_design/d", {"filters": {"f": "function(){return true;}"}, "views": {"v": {"map": "f"}}})
     return db
 
 

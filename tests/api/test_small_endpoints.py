@@ -125,3 +125,35 @@ def test_names_and_states_that_cannot_be(server):
     error(server.get("/_scheduler/docs?limit=x"), 400, "query_parse_error")
     assert server.get("/_scheduler/docs?states=running,Failed").json()["docs"] == []
     error(server.post("/_dbs_info", {"keys": "a"}), 400, "bad_request")
+
+
+def test_members_of_design_documents_have_types(db):
+    for doc, reason in (
+        ({"views": 1}, "`views` field must have object type"),
+        ({"views": {"v": 1}}, "`views.v` field must have object type"),
+        ({"views": {"v": {}}}, "View `v` must contain map function"),
+        ({"views": {"v": {"map": 1}}}, "`views.v.map` field must have string type"),
+        (
+            {"views": {"v": {"map": "f", "reduce": {}}}},
+            "`views.v.reduce` field must have string type",
+        ),
+        ({"language": 1}, "`language` field must have string type"),
+        ({"filters": {"f": 1}}, "`filters.f` field must have string or object type"),
+        ({"options": {"local_seq": 1}}, "`options.local_seq` field must have boolean type"),
+        ({"validate_doc_update": 1}, "`validate_doc_update` field must have object or string type"),
+    ):
+        assert error(db.put("_design/bad", doc), 400, "invalid_design_doc") == reason
+    views = {"lib": {"x": "exports.a = 1"}, "v": {"map": "f", "reduce": "_sum"}}
+    assert db.put("_design/good", {"views": views, "rewrites": [], "other": 1}).status == 201
+    view = {"map": {"fields": {"a": "asc"}}, "reduce": "_count", "options": {}}
+    doc = {"language": "query", "views": {"v": view}}
+    assert db.put("_design/query", doc).status == 201
+    body = {"docs": [{"_id": "_design/x", "_rev": "1-a", "views": 1}], "new_edits": False}
+    assert db.post("_bulk_docs", body).json() == []  # what a peer has is taken
+
+
+def test_location_of_an_attachment(db):
+    reply = db.put("d/a%2Fb%20c", b"x", headers={"Content-Type": "text/plain"})
+    assert reply.status == 201
+    assert reply.headers["location"].endswith("/d/a%2Fb%20c")
+    error(db.get("d/a%2Fb%20c?rev="), 400, "bad_request")
