@@ -133,11 +133,17 @@ static bool in_range(const struct db_range *r, struct slice name)
 enum status db_names(struct request *rq, struct slice **out, size_t *n)
 {
     struct db_range r = {.inclusive = true, .limit = UINT64_MAX};
-    struct slice *names;
+    bool has_key = false;
+    struct slice *names, key;
     size_t all;
 
     TRY(range_key(rq, "startkey", "start_key", &r.start, &r.has_start));
     TRY(range_key(rq, "endkey", "end_key", &r.end, &r.has_end));
+    TRY(range_key(rq, "key", "key", &key, &has_key));
+    if (has_key) {
+        r.start = r.end = key;
+        r.has_start = r.has_end = true;
+    }
     TRY(rq_bool(rq, "inclusive_end", &r.inclusive));
     TRY(rq_bool(rq, "descending", &r.descending));
     TRY(rq_u64(rq, "limit", &r.limit));

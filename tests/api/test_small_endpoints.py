@@ -157,3 +157,9 @@ def test_location_of_an_attachment(db):
     assert reply.status == 201
     assert reply.headers["location"].endswith("/d/a%2Fb%20c")
     error(db.get("d/a%2Fb%20c?rev="), 400, "bad_request")
+
+
+def test_all_dbs_takes_a_key(server, db):
+    assert server.get('/_all_dbs?key="%s"' % db.name).json() == [db.name]
+    assert server.get('/_all_dbs?key="no"').json() == []
+    assert [row["key"] for row in server.get('/_dbs_info?key="%s"' % db.name).json()] == [db.name]
