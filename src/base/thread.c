@@ -1,8 +1,17 @@
-/* base/thread.c: named threads, and a pool with one FIFO queue. Invariant of the queue: tail is
- * NULL exactly when head is. Threads: pool_push from any; pool_stop once, by the owner. */
+/* base/thread.c: named threads, and a pool with one FIFO queue. Invariants: tail is NULL exactly
+ * when head is; `ready` is posted once for each job and, when it stops, for each thread.
+ * Threads: pool_push from any; pool_stop once, by the owner.
+ *
+ * A semaphore and no condition variable, because pool_push is called by threads that must not wait:
+ * glibc's pthread_cond_signal waits now and then until a thread that was woken before has run,
+ * which for one of low priority took milliseconds. And it is posted without the lock: who wakes may
+ * take this core at once, and would go back to sleep for the lock while its holder waits for
+ * another turn. */
 #include "base/thread.h"
 
+#include <errno.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -93,37 +102,39 @@ uint64_t thread_disk_reads(void)
 
 struct pool {
     struct mutex mu;
-    struct cond work;
+    sem_t ready;
     atomic_uint pushing; /* threads in pool_push: they touch the pool after a job may have run */
     struct job *head, *tail;
-    bool stop;
     enum thread_kind kind;
     unsigned count;
     struct thread threads[];
 };
+
+/* NULL: the pool stops, and has no job left for this thread. */
+static struct job *pool_next(struct pool *p)
+{
+    struct job *j;
+
+    while (sem_wait(&p->ready) != 0)
+        ASSERT(errno == EINTR);
+    mutex_lock(&p->mu);
+    j = p->head;
+    if (j != NULL) {
+        p->head = j->next;
+        if (p->head == NULL)
+            p->tail = NULL;
+    }
+    mutex_unlock(&p->mu);
+    return j;
+}
 
 static void pool_main(void *arg)
 {
     struct pool *p = arg;
 
     thread_hint(p->kind);
-    mutex_lock(&p->mu);
-    for (;;) {
-        struct job *j;
-
-        while (p->head == NULL && !p->stop)
-            cond_wait(&p->work, &p->mu);
-        j = p->head;
-        if (j == NULL)
-            break;
-        p->head = j->next;
-        if (p->head == NULL)
-            p->tail = NULL;
-        mutex_unlock(&p->mu);
+    for (struct job *j = pool_next(p); j != NULL; j = pool_next(p))
         j->run(j); /* j may be gone after this */
-        mutex_lock(&p->mu);
-    }
-    mutex_unlock(&p->mu);
 }
 
 struct pool *pool_new(const char *name, unsigned threads, enum thread_kind kind)
@@ -133,7 +144,7 @@ struct pool *pool_new(const char *name, unsigned threads, enum thread_kind kind)
     ASSERT(threads > 0 && threads <= 1024);
     p = mem_zalloc(sizeof *p + threads * sizeof p->threads[0]);
     mutex_init(&p->mu, RANK_LEAF);
-    cond_init(&p->work);
+    ASSERT(sem_init(&p->ready, 0, 0) == 0);
     p->kind = kind;
     p->count = threads;
     for (unsigned i = 0; i < threads; i++) {
@@ -156,9 +167,7 @@ void pool_push(struct pool *p, struct job *j)
         p->head = j;
     p->tail = j;
     mutex_unlock(&p->mu);
-    /* Not under the lock: who wakes may take this core at once, and would go back to sleep for the
-     * lock while its holder waits for another turn. */
-    cond_signal(&p->work);
+    ASSERT(sem_post(&p->ready) == 0);
     atomic_fetch_sub(&p->pushing, 1);
 }
 
@@ -166,15 +175,13 @@ void pool_stop(struct pool *p)
 {
     if (p == NULL)
         return;
-    mutex_lock(&p->mu);
-    p->stop = true;
-    cond_broadcast(&p->work);
-    mutex_unlock(&p->mu);
+    for (unsigned i = 0; i < p->count; i++)
+        ASSERT(sem_post(&p->ready) == 0);
     for (unsigned i = 0; i < p->count; i++)
         thread_join(&p->threads[i]);
     while (atomic_load(&p->pushing) != 0)
         (void)sched_yield();
-    cond_fini(&p->work);
+    ASSERT(sem_destroy(&p->ready) == 0);
     mutex_fini(&p->mu);
     mem_free(p);
 }
