@@ -37,7 +37,7 @@ static void buf_map(struct buf *b, size_t cap)
 
     b->p = mem_map(b->max);
     mem_map_use(b->p, cap);
-    if (b->n != 0)
+    if (small != NULL)
         memcpy(b->p, small, b->n);
     mem_free(small);
     b->mapped = true;

@@ -112,7 +112,7 @@ static enum status parse_keys(const struct source *s, struct rows *r)
     if (keys->count > LIMIT_KEYS)
         return err_set(&rq->err, ST_BAD_REQUEST, "more than %d keys", LIMIT_KEYS);
     keys = json_unpack(rq->arena, keys);
-    r->keys = arena_array(rq->arena, (size_t)keys->count + 1, sizeof(r->keys[0]));
+    r->keys = arena_array(rq->arena, (size_t)keys->count + 1, sizeof(void *));
     r->nkeys = keys->count;
     for (const struct json *v = keys->first; v != NULL; v = v->next, n++)
         r->keys[o->descending ? r->nkeys - 1 - n : n] = v;
