@@ -261,6 +261,7 @@ enum MHD_Result body_end(struct exchange *x)
     if (x->rq.sink == NULL)
         x->rq.body = buf_slice(&x->body);
     if (x->received == 0 && !x->early && reads_document(x)) {
+        client_phase(x->client, CLIENT_BUSY); /* now: a worker may have it soon */
         atomic_store(&x->state, EX_RUNNING);
         return exchange_run_here(x) ? send_reply(x) : MHD_YES;
     }

@@ -143,6 +143,12 @@ static enum status get_local(struct request *rq, struct reply *rp, struct db *db
     return ST_OK;
 }
 
+/* As far as the request tells. */
+static bool is_one_small(const struct request *rq, const struct get_opts *o)
+{
+    return o->plain && !o->open_all && o->open_revs == NULL && !is_local(rq_arg(rq, "docid"));
+}
+
 /* GET /{db}/{docid} */
 enum status h_doc_get(struct request *rq, struct reply *rp)
 {
@@ -157,7 +163,7 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
         return rights_read_user(rq, rp, db);
     if (rq->nparams != 0)
         TRY(parse_get(rq, &o));
-    if (rq->at_once && (!o.plain || o.open_all || o.open_revs != NULL)) {
+    if (rq->at_once && !is_one_small(rq, &o)) {
         rq_elsewhere(rq, h_doc_get);
         return ST_OK;
     }

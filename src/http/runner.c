@@ -291,6 +291,7 @@ static enum status begin_body(struct exchange *x)
 static void handle(struct exchange *x)
 {
     enum status st = body_to_sink(x);
+    bool hop;
 
     if (st != ST_OK) {
         exchange_fail(x, st);
@@ -298,14 +299,15 @@ static void handle(struct exchange *x)
     }
     x->heavy = x->body.n >= LIMIT_HEAVY_BODY;
     x->job.run = handler_job;
-    if (x->here != NULL && x->rq.route->handler != h_doc_get) {
-        leave(x);
-        exchange_push(x);
+    if (x->here != NULL && x->rq.route->handler == h_doc_get) {
+        step(x, h_doc_get);
         return;
     }
+    hop = x->heavy || x->here != NULL; /* "%5Fall_docs" looked like a document */
+    leave(x);
     if (x->rq.route->slow)
         pool_push(x->http->slow_pool, &x->job);
-    else if (x->heavy)
+    else if (hop)
         exchange_push(x);
     else
         step(x, x->rq.route->handler);

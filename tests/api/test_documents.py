@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 
 import pytest
 from support.check import error
@@ -489,3 +490,20 @@ def test_reads_in_a_row(server, db):
     codes = [int(code) for code in re.findall(rb"HTTP/1.1 (\d+)", got)]
     assert codes == [200, 200, 404, 200, 200, 404, 200, 200]
     assert got.count(b'"_id":"small"') == 3 and got.count(b'"_id":"large"') == 2
+
+
+@pytest.mark.parametrize("asked", ["large", "large?revs=true"])
+def test_slow_reader(server, db, asked):
+    """A client may take its time with the answer: longer than a body may dribble."""
+    db.save("large", {"text": "x" * 7_000_000})
+    head = "GET %s/%s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nConnection: close\r\n\r\n"
+    with socket.socket() as conn:
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.settimeout(60)
+        conn.connect(("127.0.0.1", server.port))
+        conn.sendall((head % (db.path, asked, server.auth_header())).encode())
+        time.sleep(12)  # LIMIT_BODY_GRACE_US, and the look after it
+        with conn.makefile("rb") as answer:
+            got = answer.read()
+    assert got.startswith(b"HTTP/1.1 200") and got.rstrip().endswith(b"}")
+    assert len(got) > 7_000_000
