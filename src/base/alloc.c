@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/thread.h"
 
 enum { MEM_SLICE = 256 << 10 /* some 10 us to take back */ };
 
@@ -87,8 +88,10 @@ void mem_discard(void *p, size_t n)
 
 static void discard_slices(char *p, size_t n)
 {
-    for (size_t at = 0; at < n; at += MEM_SLICE)
+    for (size_t at = 0; at < n; at += MEM_SLICE) {
         mem_discard(p + at, n - at < MEM_SLICE ? n - at : MEM_SLICE);
+        thread_pause();
+    }
 }
 
 void *mem_map(size_t max)
@@ -102,6 +105,14 @@ void *mem_map(size_t max)
 void mem_map_use(void *p, size_t n)
 {
     ASSERT(mprotect(p, n, PROT_READ | PROT_WRITE) == 0);
+}
+
+void mem_map_ready(void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = (uintptr_t)p & ~(page - 1);
+
+    (void)madvise((void *)from, (uintptr_t)p + n - from, MADV_POPULATE_WRITE); /* Linux 5.14 */
 }
 
 void mem_unmap(void *p, size_t n, size_t max)

@@ -22,6 +22,7 @@ void mem_discard(void *p, size_t n);
  * grows where it is, and its pages go back in slices. */
 void *mem_map(size_t max) __attribute__((malloc, returns_nonnull)); /* addresses; no memory yet */
 void mem_map_use(void *p, size_t n);           /* the first n bytes may be touched; n only grows */
+void mem_map_ready(void *p, size_t n);         /* a hint: n bytes in it are about to be written */
 void mem_unmap(void *p, size_t n, size_t max); /* as given to the two above */
 void mem_free_large(void *p, size_t n);        /* mem_free, of a block of n bytes */
 #endif

@@ -71,6 +71,16 @@ void buf_reserve(struct buf *b, size_t n)
         buf_grow(b, need);
 }
 
+void buf_ready(struct buf *b, size_t n)
+{
+    size_t room;
+
+    buf_reserve(b, n);
+    room = b->cap - b->n;
+    if (b->mapped)
+        mem_map_ready(b->p + b->n, n < room ? n : room);
+}
+
 void buf_expect(struct buf *b, size_t n)
 {
     if (n <= BUF_LARGE || b->p != NULL || b->max <= BUF_LARGE)

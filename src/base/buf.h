@@ -27,6 +27,9 @@ void buf_varint(struct buf *b, uint64_t v); /* unsigned LEB128 */
 void buf_reserve(struct buf *b, size_t n);  /* capacity for n more, up to the maximum */
 /* Some n bytes are to come: so that they need not be moved. An empty buffer. */
 void buf_expect(struct buf *b, size_t n);
+/* As buf_reserve, and the memory for these bytes is there: whoever appends them need not wait for
+ * it. */
+void buf_ready(struct buf *b, size_t n);
 
 static inline struct slice buf_slice(const struct buf *b)
 {

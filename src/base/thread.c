@@ -21,12 +21,14 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/mutex.h"
+#include "base/time.h"
 
 enum { THREAD_NAME = 16 /* the kernel's, with its NUL */ };
 enum {
     QUICK_TURN_NS = 100000, /* the least that Linux takes; its own default is some ms */
     HEAVY_TURN_NS = 3000000,
-    HEAVY_NICE = 10 /* a tenth of the CPU time of another thread while both want it */
+    HEAVY_NICE = 10, /* a tenth of the CPU time of another thread while both want it */
+    PAUSE_US = 50
 };
 
 struct thread_args {
@@ -91,6 +93,16 @@ void thread_hint(enum thread_kind kind)
     }
     if (kind != THREAD_PLAIN)
         (void)syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
+void thread_pause(void)
+{
+    static _Thread_local uint64_t last_us;
+
+    if (time_mono_us() - last_us < PAUSE_US)
+        return;
+    (void)sched_yield();
+    last_us = time_mono_us();
 }
 
 uint64_t thread_disk_reads(void)

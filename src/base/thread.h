@@ -29,6 +29,11 @@ enum thread_kind {
 };
 void thread_hint(enum thread_kind kind);
 
+/* Long work calls it about each 10 us, or as often as it can: other threads that wait for this core
+ * get their turn at least each 50 us, which the kernel by itself sees to only each 1 to 4 ms, or
+ * when somebody wakes. Costs little when it is not time yet. */
+void thread_pause(void);
+
 /* Grows whenever the calling thread had to have something read from a disk. */
 uint64_t thread_disk_reads(void);
 

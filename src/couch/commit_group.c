@@ -10,6 +10,7 @@
  */
 #include "base/alloc.h"
 #include "base/kill_point.h"
+#include "base/thread.h"
 #include "couch/commit_priv.h"
 
 enum {
@@ -187,6 +188,7 @@ static bool stage_batch(struct group *g, struct commit_batch *b)
         if (g->n == LIMIT_GROUP_OPS || g->considered == (size_t)4 * LIMIT_GROUP_OPS)
             return false;
         g->considered++;
+        thread_pause();
         if (stage_op(g, &b->ops[b->next_op]) == STAGED_LATER)
             return false;
         b->next_op++;
@@ -258,6 +260,7 @@ static void apply(struct group *g)
     enum status st = ST_OK;
 
     for (size_t i = 0; i < g->n && st == ST_OK; i++) {
+        thread_pause();
         if (g->recs[i].type == LOG_DOC)
             st = apply_doc(&g->ap, &g->recs[i], &g->slots[i].rec, g->slots[i].key, &g->slots[i].was,
                            &e);

@@ -155,18 +155,23 @@ static enum MHD_Result send_reply(struct exchange *x)
 
 /* ---- reading ---- */
 
+static enum MHD_Result hand_to(struct pool *p, struct exchange *x, void (*run)(struct job *j))
+{
+    client_phase(x->client, CLIENT_BUSY);
+    atomic_store(&x->state, EX_RUNNING);
+    x->job.run = run;
+    MHD_suspend_connection(x->conn);
+    pool_push(p, &x->job);
+    return MHD_YES;
+}
+
 /* To a worker; a large upload waits for the disk, in the end for all of it, where only searches
  * wait with it. */
 static enum MHD_Result hand_over(struct exchange *x, void (*run)(struct job *j))
 {
     bool slow = x->rq.sink != NULL && x->received >= BODY_PIECE;
 
-    client_phase(x->client, CLIENT_BUSY);
-    atomic_store(&x->state, EX_RUNNING);
-    x->job.run = run;
-    MHD_suspend_connection(x->conn);
-    pool_push(slow ? x->http->slow_pool : x->http->pool, &x->job);
-    return MHD_YES;
+    return hand_to(slow ? x->http->slow_pool : x->http->pool, x, run);
 }
 
 enum MHD_Result body_open(struct exchange *x)
@@ -216,6 +221,13 @@ enum status body_to_sink(struct exchange *x)
     return st;
 }
 
+static void read_on(struct exchange *x)
+{
+    client_phase(x->client, CLIENT_BODY);
+    atomic_store(&x->state, EX_READING);
+    exchange_resume(x);
+}
+
 static void piece_job(struct job *j)
 {
     struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
@@ -225,9 +237,19 @@ static void piece_job(struct job *j)
         exchange_fail(x, st);
         return;
     }
-    client_phase(x->client, CLIENT_BODY);
-    atomic_store(&x->state, EX_READING);
-    exchange_resume(x);
+    read_on(x);
+}
+
+/* A large body that is collected takes turns with what else is heavy: a pool thread that read all
+ * of it in a row would keep small requests waiting, by its own work and by what it then owes
+ * others. The worker also gets the memory for the next piece. */
+static void turn_job(struct job *j)
+{
+    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+
+    buf_ready(&x->body, BODY_PIECE);
+    x->turn_at = x->body.n + BODY_PIECE;
+    read_on(x);
 }
 
 enum MHD_Result body_take(struct exchange *x, const char *data, size_t n)
@@ -249,6 +271,8 @@ enum MHD_Result body_take(struct exchange *x, const char *data, size_t n)
         refuse(x, err_set(&e, ST_TOO_LARGE, "the request entity is too large"), &e);
     else if (x->rq.sink != NULL && x->body.n >= BODY_PIECE)
         return hand_over(x, piece_job);
+    else if (x->body.n >= LIMIT_HEAVY_BODY && x->body.n >= x->turn_at)
+        return hand_to(x->http->heavy_pool, x, turn_job);
     return atomic_load(&x->state) == EX_READY ? MHD_NO : MHD_YES;
 }
 

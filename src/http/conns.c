@@ -40,6 +40,7 @@ bool client_too_slow(enum client_phase phase, uint64_t age_us, uint64_t bytes)
 {
     switch (phase) {
     case CLIENT_IDLE:
+    case CLIENT_TAKING:
         return age_us > LIMIT_IDLE_US;
     case CLIENT_HEAD:
         return age_us > LIMIT_HEAD_US;
@@ -64,7 +65,8 @@ static void look(struct client *cl, uint64_t now)
 
     if (cl->cut || phase == CLIENT_BUSY || since + LOOK_US > now)
         return;
-    if (client_too_slow(phase, now - since, atomic_load(&cl->bytes)) || client_gone(cl))
+    if (client_too_slow(phase, now - since, atomic_load(&cl->bytes)) ||
+        (phase != CLIENT_TAKING && client_gone(cl))) /* it may take more than it says */
         cut(cl);
 }
 
@@ -148,6 +150,11 @@ void client_phase(struct client *cl, enum client_phase phase)
     atomic_store(&cl->bytes, 0);
     atomic_store(&cl->since_us, time_mono_us());
     atomic_store(&cl->phase, (int)phase);
+}
+
+int client_socket(const struct client *cl)
+{
+    return cl->fd;
 }
 
 void client_got(struct client *cl, size_t body_bytes)

@@ -51,6 +51,7 @@ struct exchange {
     struct buf body;   /* all of it, or with a sink what came since the last piece */
     uint64_t body_n;   /* what the head says of it; BODY_UNKNOWN */
     uint64_t received; /* of the body */
+    size_t turn_at;    /* bytes of a large one from which on others have their turn */
     uint64_t drained;  /* of these, after the request was refused */
     size_t counted;    /* bytes of LIMIT_INFLIGHT_BYTES that are ours */
     bool heavy;        /* its work is for the heavy pool */
@@ -63,6 +64,7 @@ struct exchange {
     uint64_t body_us;    /* how long the body took to come */
     enum status auth_st; /* of the second look at the credentials */
     /* streaming */
+    bool chunked; /* pieces after the first go by direct.c, not by libmicrohttpd */
     struct buf piece;
     size_t piece_off;
     _Atomic int feed;       /* enum feed_state */
@@ -91,6 +93,7 @@ struct http {
     _Atomic unsigned open; /* exchanges between request line and last byte of the answer */
     _Atomic int stopping;
     struct timers *timers;
+    struct sender *sender;
     struct conns *conns;
 };
 
@@ -123,12 +126,23 @@ struct timers *timers_new(void);
 void timers_stop(struct timers *t);     /* joins its thread, frees */
 void timers_fire_all(struct timers *t); /* the server stops: every feed ends now */
 
+/* The stream is at its end, or broken, or libmicrohttpd is to send the piece. */
+void feed_over(struct exchange *x, enum feed_state how);
+
+/* direct.c: x->piece as a chunk to the socket, then on with the stream. The connection is
+ * suspended, its client takes chunks (x->chunked), all that came before is sent; x belongs to
+ * others after it. */
+void direct_send(struct exchange *x);
+struct sender *sender_new(void);
+void sender_stop(struct sender *s); /* joins its thread, frees; no exchange is left */
+
 /* conns.c: the connections, and the thread that cuts off clients that dribble. */
 enum client_phase {
     CLIENT_IDLE, /* no request under way */
     CLIENT_HEAD, /* a new connection, or a request line without the end of its headers */
     CLIENT_BODY,
-    CLIENT_BUSY /* it waits for us, or takes its answer */
+    CLIENT_BUSY,  /* it waits for us, or takes its answer from libmicrohttpd */
+    CLIENT_TAKING /* it takes its answer from direct.c; since the last bytes that it took */
 };
 struct client;
 struct conns *conns_new(void);
@@ -137,6 +151,7 @@ struct client *conns_open(struct conns *c, int fd);
 void conns_close(struct conns *c, struct client *cl); /* before the socket is closed */
 void conns_cut_all(struct conns *c); /* shuts every socket down: the server stops */
 void client_phase(struct client *cl, enum client_phase phase);
+int client_socket(const struct client *cl);
 void client_got(struct client *cl, size_t body_bytes);
 /* Its end of the connection is closed and nothing of it is unread. */
 bool client_gone(const struct client *cl);

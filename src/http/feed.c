@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/thread.h"
 #include "base/time.h"
 #include "couch/updates.h"
 #include "http/exchange.h"
@@ -239,12 +240,19 @@ enum status feed_piece(struct exchange *x, struct err *e)
 {
     struct stream *s = x->rp.stream;
 
+    thread_pause();
     buf_clear(&x->piece);
     x->piece_off = 0;
     s->stopping = atomic_load(&x->http->stopping) != 0;
     x->next = STREAM_DONE;
     TRY(s->produce(s, &x->piece, &x->next, e));
     return buf_ok(&x->piece) ? ST_OK : err_set(e, ST_TOO_LARGE, "one row is too large");
+}
+
+void feed_over(struct exchange *x, enum feed_state how)
+{
+    atomic_store(&x->feed, how);
+    exchange_resume(x);
 }
 
 static void produce_job(struct job *j)
@@ -260,14 +268,13 @@ static void produce_job(struct job *j)
         st = feed_piece(x, &e);
     } while (st == ST_OK && x->piece.n == 0 && x->next == STREAM_MORE);
     if (st != ST_OK || x->wait.peer_gone)
-        atomic_store(&x->feed, FEED_FAILED);
+        feed_over(x, FEED_FAILED);
+    else if (x->piece.n != 0 && x->chunked)
+        direct_send(x);
     else if (x->piece.n != 0)
-        atomic_store(&x->feed, FEED_READY);
+        feed_over(x, FEED_READY);
     else if (x->next == STREAM_DONE)
-        atomic_store(&x->feed, FEED_ENDED);
-    else {
+        feed_over(x, FEED_ENDED);
+    else
         feed_wait(x); /* woken for nothing: wait on without bothering the connection */
-        return;
-    }
-    exchange_resume(x);
 }

@@ -3,6 +3,7 @@
  */
 #include <microhttpd.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/metrics.h"
@@ -42,8 +43,19 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x)
             MHD_add_response_header(r, h->name, h->value);
 }
 
+/* Ends the connection in the middle of an answer. libmicrohttpd (0.9.75) forgets one that fails
+ * here, until it is its oldest; one that cannot be written to it closes at once. So a byte is left
+ * that will not be sent. */
+static ssize_t cut_off(const struct exchange *x, char *out)
+{
+    (void)shutdown(client_socket(x->client), SHUT_RDWR);
+    *out = '\n';
+    return 1;
+}
+
 /* Pieces of a stream: sends what a worker made; when it is sent, the connection is suspended until
- * the next one is there. After feed_wait x belongs to others. */
+ * the next one is there, or (direct.c) the last one is sent. After feed_wait x belongs to others.
+ */
 static ssize_t content_reader(void *cls, uint64_t pos, char *out, size_t max)
 {
     struct exchange *x = cls;
@@ -65,18 +77,18 @@ static ssize_t content_reader(void *cls, uint64_t pos, char *out, size_t max)
         if (x->next == STREAM_DONE)
             return MHD_CONTENT_READER_END_OF_STREAM;
         atomic_store(&x->feed, FEED_PRODUCING);
-        if (x->next == STREAM_WAIT)
+        if (x->next == STREAM_WAIT || x->chunked)
             mem_discard(out, max); /* most of the connection's memory: who waits holds little */
         MHD_suspend_connection(x->conn);
         feed_wait(x);
         return 0;
     case FEED_PRODUCING: /* not while suspended */
     case FEED_FAILED:
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return cut_off(x, out);
     case FEED_ENDED:
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
-    return MHD_CONTENT_READER_END_WITH_ERROR;
+    return cut_off(x, out);
 }
 
 static void free_body(void *cls)
@@ -87,15 +99,34 @@ static void free_body(void *cls)
     mem_free(b);
 }
 
+static ssize_t no_content(void *cls, uint64_t pos, char *out, size_t max)
+{
+    (void)cls, (void)pos, (void)out, (void)max;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* HEAD of what has no length. As chunks libmicrohttpd would send the last one, which the client
+ * would read as the next answer: so as to one that takes none, and the connection ends. */
+static struct MHD_Response *head_of_stream(void)
+{
+    struct MHD_Response *r =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP10_BLOCK, no_content, NULL, NULL);
+
+    if (r != NULL)
+        (void)MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    return r;
+}
+
 static struct MHD_Response *make_response(struct exchange *x)
 {
     struct reply *rp = &x->rp;
     static char none[1];
     struct buf *b;
 
-    /* To HEAD libmicrohttpd would send the last chunk of a chunked body: the client would read it
-     * as the next answer. */
-    if (rp->stream != NULL && (x->rq.method != M_HEAD || rp->stream->sized))
+    x->chunked &= rp->stream != NULL && !rp->stream->sized;
+    if (rp->stream != NULL && !rp->stream->sized && x->rq.method == M_HEAD)
+        return head_of_stream();
+    if (rp->stream != NULL)
         return MHD_create_response_from_callback(
             rp->stream->sized ? rp->stream->size : MHD_SIZE_UNKNOWN,
             rp->stream->sized ? LIMIT_STREAM_CHUNK / 2 : HTTP10_BLOCK, content_reader, x, NULL);

@@ -204,11 +204,12 @@ static enum MHD_Result on_request(/* NOLINT(readability-function-size): libmicro
     struct exchange *x = *con_cls;
     enum MHD_Result result;
 
-    (void)cls, (void)conn, (void)url, (void)version;
+    (void)cls, (void)conn, (void)url;
     if (x == NULL)
         return MHD_NO;
     switch ((enum exchange_state)atomic_load(&x->state)) {
     case EX_NEW:
+        x->chunked = strcmp(version, "HTTP/1.0") != 0;
         return begin(x, method);
     case EX_ADMITTED:
         return body_open(x);
@@ -328,6 +329,7 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
 /* The daemon is gone, or never was. */
 static void free_http(struct http *h)
 {
+    sender_stop(h->sender);
     timers_stop(h->timers);
     conns_stop(h->conns);
     mem_free(h);
@@ -349,6 +351,7 @@ enum status http_start(const struct http_options *opt, struct http **out, struct
     h->hash_pool = pool_new("login", HASH_THREADS, THREAD_PLAIN);
     h->timers = timers_new();
     h->conns = conns_new();
+    h->sender = sender_new();
     thread_hint(THREAD_QUICK); /* libmicrohttpd's threads inherit it; ours must not */
     h->daemon = start_daemon(h, opt, &sa);
     if (h->daemon == NULL) {

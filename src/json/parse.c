@@ -22,10 +22,12 @@
 #include "base/digest.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "json/number.h"
 
 enum {
-    NAMES_LINEAR = 16,   /* members that are compared one by one; more get a table */
+    NAMES_LINEAR = 16, /* members that are compared one by one; more get a table */
+    CLEAN_BYTES = 64 << 10,
     SCRATCH_BYTES = 4096 /* what yajl needs for a text without long escaped strings */
 };
 
@@ -422,6 +424,7 @@ static int on_close(void *ctx)
     if (!v->dup)
         v->raw = raw;
     p->depth--;
+    thread_pause();
     if (v->dup && p->depth != 0)
         p->frames[p->depth - 1].node->dup = true;
     return 1;
@@ -451,11 +454,24 @@ static const yajl_callbacks callbacks = {
 
 /* ---- the whole ---- */
 
-/* What yajl would take although JSON does not. */
+static bool piece_clean(struct slice text)
+{
+    return utf8_valid(text) && memchr(text.p, '\v', text.n) == NULL &&
+           memchr(text.p, '\f', text.n) == NULL;
+}
+
+/* Without what yajl would take although JSON does not. Piece by piece: a text may be large. */
 static bool text_clean(struct slice text)
 {
-    return text.n == 0 || (utf8_valid(text) && memchr(text.p, '\v', text.n) == NULL &&
-                           memchr(text.p, '\f', text.n) == NULL);
+    for (size_t at = 0, n; at < text.n; at += n) {
+        n = text.n - at < CLEAN_BYTES ? text.n - at : CLEAN_BYTES;
+        while (at + n < text.n && (text.p[at + n] & 0xc0) == 0x80)
+            n++; /* a character ends in the piece that it begins in */
+        if (!piece_clean(slice_of(text.p + at, n)))
+            return false;
+        thread_pause();
+    }
+    return true;
 }
 
 static enum status parse_failed(struct parser *p, yajl_status how, struct err *e)

@@ -9,18 +9,21 @@
 #include "kv/kv.h"
 
 #include <leveldb/c.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/kill_point.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "base/time.h"
 #include "kv/kv_priv.h"
 
 enum { BLOCK_BYTES = 8 << 10, FILE_BYTES = 8 << 20, OPEN_FILES = 1000, BLOOM_BITS = 10 };
 enum { FLUSH_TRIES = 20, FLUSH_WAIT_US = 500 };
 enum { WRITE_BUFFER = 16 << 20, CACHE = 64 << 20 };
+#define NO_KEY "\xff" /* no key begins with it */
 
 enum status kv_fail(struct err *e, const char *what, char *text)
 {
@@ -80,10 +83,45 @@ static leveldb_options_t *make_options(const struct kv_options *opt, struct kv *
     return o;
 }
 
+/* No key is in the range: nothing is compacted, but the memtable goes to a table first. */
+static void ask_flush(leveldb_t *db)
+{
+    leveldb_compact_range(db, NO_KEY, 1, NO_KEY NO_KEY, 2);
+}
+
+struct opening {
+    struct kv *kv;
+    char *text;
+};
+
+static void open_db(struct opening *o)
+{
+    o->kv->db = leveldb_open(o->kv->options, o->kv->path, &o->text);
+}
+
+/* LevelDB has one thread in a process, for tables, and starts it when there is first something to
+ * do. What it does is long, and nobody waits for it but writers that run into its bounds: it is to
+ * give way. Threads inherit that. So the process's first kv is opened by a thread that gives way,
+ * which asks for something. */
+static atomic_bool background;
+
+static void open_first(void *arg)
+{
+    struct opening *o = arg;
+
+    thread_hint(THREAD_HEAVY);
+    open_db(o);
+    if (o->text != NULL)
+        return;
+    ask_flush(o->kv->db);
+    atomic_store(&background, true);
+}
+
 enum status kv_open(const char *path, const struct kv_options *opt, struct kv **out, struct err *e)
 {
+    struct opening o = {NULL, NULL};
+    struct thread first = {.started = false};
     struct kv *kv;
-    char *text = NULL;
     enum status st = ST_OK;
 
     TRY(fs_mkdirs(path, e));
@@ -95,9 +133,14 @@ enum status kv_open(const char *path, const struct kv_options *opt, struct kv **
     kv->read = leveldb_readoptions_create();
     leveldb_readoptions_set_verify_checksums(kv->read, 1);
     kv->write = leveldb_writeoptions_create();
-    kv->db = leveldb_open(kv->options, path, &text);
-    if (text != NULL)
-        st = kv_fail(e, "open", text);
+    o.kv = kv;
+    if (atomic_load(&background))
+        open_db(&o);
+    else
+        thread_start(&first, "leveldb", open_first, &o);
+    thread_join(&first);
+    if (o.text != NULL)
+        st = kv_fail(e, "open", o.text);
     KILL_POINT("recover.index.open");
     if (st == ST_OK)
         st = fs_sync_dir(path, e);
@@ -135,8 +178,7 @@ static enum status newer_log(void *arg, const char *name)
     return ST_OK;
 }
 
-/* No key starts with 0xff: nothing is compacted, but the memtable goes to a table first. This is
- * the only flush the C API has, and it returns no error. A table that cannot be written fails the
+/* ask_flush is the only flush the C API has, and it returns no error. A table that cannot be written fails the
  * put after it. A new log that cannot be made fails nothing: then the memtable stays, and so does
  * the number of the newest log. That happens too when another thread's write is just at work:
  * LevelDB (1.23) takes the request to switch memtables into that write's group and forgets it.
@@ -147,7 +189,7 @@ static enum status flush(struct kv *kv, struct err *e)
 
     TRY(fs_list(kv->path, newer_log, &before, e));
     for (int i = 0; i < FLUSH_TRIES; i++) {
-        leveldb_compact_range(kv->db, "\xff", 1, "\xff\xff", 2);
+        ask_flush(kv->db);
         TRY(fs_list(kv->path, newer_log, &after, e));
         if (after > before)
             return ST_OK;

@@ -24,6 +24,7 @@
 #include "base/kill_point.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "wal/seg_file_priv.h"
 
 enum { EXIT_DISK = 74, REWRITE_CHUNK = 1 << 20, SEG_NAME_HEX = 16 };
@@ -234,8 +235,10 @@ static int write_all(int fd, const struct iovec *iov, int n, uint32_t off, uint3
             return -1;
         }
         at += got;
-        if (at - begun >= WRITEBACK_CHUNK)
+        if (at - begun >= WRITEBACK_CHUNK) {
             begun = begin_writeback(fd, begun, at);
+            thread_pause();
+        }
         for (skip += (size_t)got; n > 0 && skip >= iov->iov_len; n--, iov++)
             skip -= iov->iov_len;
     }

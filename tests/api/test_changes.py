@@ -298,24 +298,33 @@ def wait_for_feeds(server, n):
 
 
 @pytest.mark.skipif("DIVAN_SANITIZE" in os.environ, reason="sanitizers keep what was freed")
-@pytest.mark.parametrize("used", [False, True])
-def test_a_waiting_feed_is_small(used):
-    """On a connection that had another request before as well."""
-    connections = []
+@pytest.mark.parametrize("kind", ["new", "used", "fed"])
+def test_a_waiting_feed_is_small(kind):
+    """On a connection that had another request before as well, and after many rows."""
+    connections, answers = [], []
     with Server() as server:
         assert server.put("/db").status == 201
+        docs = [{"_id": "d%d" % n, "text": "x" * 1000} for n in range(300)]
+        assert server.post("/db/_bulk_docs", {"docs": docs}).status == 201
         head = server.headers_for(None, None, True)
         for n in range(400):
             if n == 100:  # what is made once is there
                 wait_for_feeds(server, 100)
                 before = memory(server)
             connections.append(server.connect(40))
-            if used:
+            if kind == "used":
                 connections[-1].request("GET", "/", headers=head)
                 assert connections[-1].getresponse().read()
-            path = "/db/_changes?heartbeat=60000&since=now&feed="
-            path += "longpoll" if n % 2 else "continuous"
+            path = "/db/_changes?heartbeat=60000&feed="
+            if kind == "fed":
+                path += "continuous&include_docs=true"
+            else:
+                path += "longpoll&since=now" if n % 2 else "continuous&since=now"
             connections[-1].request("GET", path, headers=head)
+            if kind == "fed":
+                answer = connections[-1].getresponse()
+                assert all(answer.readline() for _ in docs)
+                answers.append(answer)
         wait_for_feeds(server, 400)
         each = (memory(server) - before) / 300
         for connection in connections:

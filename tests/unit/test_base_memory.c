@@ -215,6 +215,17 @@ static void buf_large(void **state)
         buf_free(&b);
     }
     assert_int_equal(moved, 0);
+    buf_ready(&b, 1 << 20); /* small, and mapped: what is there stays, and may be written */
+    for (size_t n = 0; n < ((size_t)5 << 20); n += 1 << 20) {
+        memset(buf_extend(&b, 1 << 20), (int)(n >> 20) + 1, 1 << 20);
+        buf_ready(&b, 300000);
+        assert_true(b.cap - b.n >= 300000);
+    }
+    for (size_t n = 0; n < ((size_t)5 << 20); n += 1 << 16)
+        assert_int_equal(b.p[n], (n >> 20) + 1);
+    buf_ready(&b, SIZE_MAX); /* as much as it may have */
+    assert_true(b.n == (size_t)5 << 20 && b.cap == b.max);
+    buf_free(&b);
     buf_init(&b, 100); /* less than is expected, and less than is large */
     buf_expect(&b, SIZE_MAX);
     assert_true(b.cap <= 100 && b.n == 0);

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -200,6 +201,58 @@ static void assert_one_is_two(void)
     volatile int one = 1;
 
     ASSERT(one == 2);
+}
+
+/* Two threads on one core: each sees the other go on long before its turn of some ms is over. */
+struct shared_core {
+    atomic_uint steps;
+    atomic_bool stop;
+};
+
+static void count_steps(void *arg)
+{
+    struct shared_core *c = arg;
+
+    while (!atomic_load(&c->stop)) {
+        atomic_fetch_add(&c->steps, 1);
+        thread_pause();
+    }
+}
+
+static uint64_t own_cpu_us(void)
+{
+    struct timespec t;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void a_pause_lets_others_in(void **state)
+{
+    struct shared_core c = {0};
+    struct thread t = {0};
+    cpu_set_t before, one;
+    unsigned switches = 0, seen, now;
+    uint64_t began;
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    for (size_t i = 0; CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &before))
+            CPU_SET(i, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    thread_start(&t, "steps", count_steps, &c); /* on the same core */
+    while ((seen = atomic_load(&c.steps)) == 0)
+        sched_yield();
+    for (began = own_cpu_us(); switches < 200; switches += now != seen, seen = now) {
+        thread_pause();
+        now = atomic_load(&c.steps);
+    }
+    assert_true(own_cpu_us() - began < 200 * 500); /* without pauses turns are 3 ms and more */
+    atomic_store(&c.stop, true);
+    thread_join(&t);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 static void ranks_are_enforced(void **state)
@@ -404,17 +457,12 @@ static void signals_come_as_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(thread_runs),
-        cmocka_unit_test(pool_runs_all),
-        cmocka_unit_test(cond_wakes),
-        cmocka_unit_test(ranks_are_enforced),
-        cmocka_unit_test(fs_directories),
-        cmocka_unit_test(fs_files),
-        cmocka_unit_test(fs_places),
-        cmocka_unit_test(fs_lists),
-        cmocka_unit_test(times),
-        cmocka_unit_test(log_one_line),
-        cmocka_unit_test(signals_come_as_values),
+        cmocka_unit_test(thread_runs),        cmocka_unit_test(pool_runs_all),
+        cmocka_unit_test(cond_wakes),         cmocka_unit_test(a_pause_lets_others_in),
+        cmocka_unit_test(ranks_are_enforced), cmocka_unit_test(fs_directories),
+        cmocka_unit_test(fs_files),           cmocka_unit_test(fs_places),
+        cmocka_unit_test(fs_lists),           cmocka_unit_test(times),
+        cmocka_unit_test(log_one_line),       cmocka_unit_test(signals_come_as_values),
     };
 
     return cmocka_run_group_tests(tests, make_root, remove_root);

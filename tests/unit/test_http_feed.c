@@ -82,6 +82,8 @@ static void slow_clients(void **state)
     assert_true(client_too_slow(CLIENT_HEAD, 10 * s + 1, 0));
     assert_false(client_too_slow(CLIENT_IDLE, 120 * s, 0));
     assert_true(client_too_slow(CLIENT_IDLE, 120 * s + 1, 0));
+    assert_false(client_too_slow(CLIENT_TAKING, 120 * s, 0));
+    assert_true(client_too_slow(CLIENT_TAKING, 120 * s + 1, 1 << 20));
     assert_false(client_too_slow(CLIENT_BODY, 10 * s, 0));
     assert_true(client_too_slow(CLIENT_BODY, 11 * s, 10 * 1024));
     assert_false(client_too_slow(CLIENT_BODY, 11 * s, 11 * 1024));
