@@ -28,7 +28,7 @@ enum {
     QUICK_TURN_NS = 100000, /* the least that Linux takes; its own default is some ms */
     HEAVY_TURN_NS = 3000000,
     HEAVY_NICE = 10, /* a tenth of the CPU time of another thread while both want it */
-    PAUSE_US = 50
+    PAUSE_US = 100
 };
 
 struct thread_args {

@@ -30,9 +30,15 @@ enum thread_kind {
 void thread_hint(enum thread_kind kind);
 
 /* Long work calls it about each 10 us, or as often as it can: other threads that wait for this core
- * get their turn at least each 50 us, which the kernel by itself sees to only each 1 to 4 ms, or
- * when somebody wakes. Costs little when it is not time yet. */
+ * get their turn after 100 us, which the kernel by itself sees to only each 1 to 4 ms, or when
+ * somebody wakes. Costs a look at the clock when it is not time yet. */
 void thread_pause(void);
+/* The same in a loop of short steps: at each eighth. */
+static inline void thread_pause_at(size_t step)
+{
+    if (step % 8 == 0)
+        thread_pause();
+}
 
 /* Grows whenever the calling thread had to have something read from a disk. */
 uint64_t thread_disk_reads(void);

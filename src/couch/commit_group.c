@@ -187,8 +187,7 @@ static bool stage_batch(struct group *g, struct commit_batch *b)
     while (b->next_op < b->n) {
         if (g->n == LIMIT_GROUP_OPS || g->considered == (size_t)4 * LIMIT_GROUP_OPS)
             return false;
-        g->considered++;
-        thread_pause();
+        thread_pause_at(g->considered++);
         if (stage_op(g, &b->ops[b->next_op]) == STAGED_LATER)
             return false;
         b->next_op++;
@@ -260,7 +259,7 @@ static void apply(struct group *g)
     enum status st = ST_OK;
 
     for (size_t i = 0; i < g->n && st == ST_OK; i++) {
-        thread_pause();
+        thread_pause_at(i);
         if (g->recs[i].type == LOG_DOC)
             st = apply_doc(&g->ap, &g->recs[i], &g->slots[i].rec, g->slots[i].key, &g->slots[i].was,
                            &e);

@@ -119,7 +119,7 @@ static enum status bulk_done(struct request *rq, struct reply *rp)
         const struct bulk_row *r = &k->rows[i];
         enum status st = row_status(r);
 
-        thread_pause();
+        thread_pause_at(i);
         if (st == ST_OK && !k->new_edits)
             continue;
         if (!first)
@@ -178,7 +178,7 @@ static enum status prepare_rows(struct request *rq, struct db *db, const struct 
 
         if (doc->type != JSON_OBJECT)
             return err_set(&rq->err, ST_BAD_REQUEST, "Document must be a JSON object");
-        thread_pause();
+        thread_pause_at(k->n);
         ops[nops] = (struct commit_op){0};
         st = rq_edit_prepare(rq, db, &ed, &ops[nops]);
         if (st == ST_OK)

@@ -26,8 +26,9 @@
 #include "json/number.h"
 
 enum {
-    NAMES_LINEAR = 16, /* members that are compared one by one; more get a table */
-    CLEAN_BYTES = 64 << 10,
+    NAMES_LINEAR = 16,      /* members that are compared one by one; more get a table */
+    CLEAN_BYTES = 64 << 10, /* some 10 us each */
+    PAUSE_BYTES = 8 << 10,
     SCRATCH_BYTES = 4096 /* what yajl needs for a text without long escaped strings */
 };
 
@@ -54,6 +55,7 @@ struct parser {
     yajl_handle yajl;
     size_t prev;   /* end of the last token */
     size_t blanks; /* whitespace between tokens so far */
+    size_t pause_at;
     uint32_t nodes;
     unsigned depth;
     struct json *root;
@@ -248,6 +250,10 @@ static struct slice token_take(struct parser *p, size_t at, size_t n)
 {
     ASSERT(n <= p->text.n - at);
     p->prev = at + n;
+    if (p->prev >= p->pause_at) {
+        p->pause_at = p->prev + PAUSE_BYTES;
+        thread_pause();
+    }
     return slice_of(p->text.p + at, n);
 }
 
@@ -424,7 +430,6 @@ static int on_close(void *ctx)
     if (!v->dup)
         v->raw = raw;
     p->depth--;
-    thread_pause();
     if (v->dup && p->depth != 0)
         p->frames[p->depth - 1].node->dup = true;
     return 1;
@@ -506,6 +511,7 @@ enum status json_parse(struct arena *a, struct slice text, const struct json **o
     p.a = a;
     p.text = text;
     p.prev = p.blanks = p.scratch_used = 0;
+    p.pause_at = PAUSE_BYTES;
     p.nodes = p.depth = 0;
     p.root = NULL;
     p.why = NULL;

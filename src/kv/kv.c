@@ -178,11 +178,11 @@ static enum status newer_log(void *arg, const char *name)
     return ST_OK;
 }
 
-/* ask_flush is the only flush the C API has, and it returns no error. A table that cannot be written fails the
- * put after it. A new log that cannot be made fails nothing: then the memtable stays, and so does
- * the number of the newest log. That happens too when another thread's write is just at work:
- * LevelDB (1.23) takes the request to switch memtables into that write's group and forgets it.
- * So it is asked again before it counts as an error. */
+/* ask_flush is the only flush the C API has, and it returns no error. A table that cannot be
+ * written fails the put after it. A new log that cannot be made fails nothing: then the memtable
+ * stays, and so does the number of the newest log. That happens too when another thread's write is
+ * just at work: LevelDB (1.23) takes the request to switch memtables into that write's group and
+ * forgets it. So it is asked again before it counts as an error. */
 static enum status flush(struct kv *kv, struct err *e)
 {
     uint64_t before = 0, after = 0;
