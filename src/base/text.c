@@ -197,3 +197,12 @@ struct slice slice_trim(struct slice s)
         s.n--;
     return s;
 }
+
+struct slice slice_cut(struct slice *rest, char sep)
+{
+    const char *at = rest->n != 0 ? memchr(rest->p, sep, rest->n) : NULL;
+    struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
+
+    *rest = at != NULL ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(NULL, 0);
+    return head;
+}

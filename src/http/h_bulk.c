@@ -310,10 +310,10 @@ enum status h_bulk_get(struct request *rq, struct reply *rp)
         return err_set(&rq->err, ST_BAD_REQUEST, "Missing JSON list of 'docs'.");
     if (docs->count > LIMIT_KEYS)
         return err_set(&rq->err, ST_BAD_REQUEST, "more than %d documents", LIMIT_KEYS);
-    TRY(rq_bool(rq, "revs", &g->opts.revs));
-    TRY(rq_bool(rq, "attachments", &g->opts.attachments));
-    TRY(rq_bool(rq, "att_encoding_info", &g->opts.att_encoding_info));
-    TRY(rq_bool(rq, "latest", &g->latest));
+    g->opts.revs = rq_flag(rq, "revs");
+    g->opts.attachments = rq_flag(rq, "attachments");
+    g->opts.att_encoding_info = rq_flag(rq, "att_encoding_info");
+    g->latest = rq_flag(rq, "latest");
     g->item = json_unpack(rq->arena, docs)->first;
     if (wants_parts(rq)) {
         reply_bulk_mixed(rq, rp, g->db, g->item, g->latest, &g->opts);

@@ -56,11 +56,11 @@ static enum status parse_changes(struct request *rq, struct changes_feed *f)
     TRY(parse_since(rq, f));
     TRY(parse_style(rq, o));
     TRY(rq_u64(rq, "limit", &o->limit));
-    TRY(rq_bool(rq, "descending", &o->descending));
-    TRY(rq_bool(rq, "include_docs", &o->include_docs));
-    TRY(rq_bool(rq, "conflicts", &o->conflicts));
-    TRY(rq_bool(rq, "attachments", &o->attachments));
-    TRY(rq_bool(rq, "att_encoding_info", &o->att_encoding_info));
+    o->descending = rq_flag(rq, "descending");
+    o->include_docs = rq_flag(rq, "include_docs");
+    o->conflicts = rq_flag(rq, "conflicts");
+    o->attachments = rq_flag(rq, "attachments");
+    o->att_encoding_info = rq_flag(rq, "att_encoding_info");
     TRY(rq_u64(rq, "seq_interval", &o->seq_interval));
     if (interval != NULL && o->seq_interval == 0)
         return err_set(&rq->err, ST_BAD_REQUEST, "seq_interval must be positive");

@@ -51,17 +51,14 @@ static enum status parse_atts_since(struct request *rq, struct doc_read_opts *o)
 
 static enum status parse_read_opts(struct request *rq, struct doc_read_opts *o)
 {
-    bool meta = false;
-
-    TRY(rq_bool(rq, "revs", &o->revs));
-    TRY(rq_bool(rq, "revs_info", &o->revs_info));
-    TRY(rq_bool(rq, "conflicts", &o->conflicts));
-    TRY(rq_bool(rq, "deleted_conflicts", &o->deleted_conflicts));
-    TRY(rq_bool(rq, "local_seq", &o->local_seq));
-    TRY(rq_bool(rq, "attachments", &o->attachments));
-    TRY(rq_bool(rq, "att_encoding_info", &o->att_encoding_info));
-    TRY(rq_bool(rq, "meta", &meta));
-    if (meta)
+    o->revs = rq_flag(rq, "revs");
+    o->revs_info = rq_flag(rq, "revs_info");
+    o->conflicts = rq_flag(rq, "conflicts");
+    o->deleted_conflicts = rq_flag(rq, "deleted_conflicts");
+    o->local_seq = rq_flag(rq, "local_seq");
+    o->attachments = rq_flag(rq, "attachments");
+    o->att_encoding_info = rq_flag(rq, "att_encoding_info");
+    if (rq_flag(rq, "meta"))
         o->revs_info = o->conflicts = o->deleted_conflicts = true;
     return parse_atts_since(rq, o);
 }
@@ -96,7 +93,7 @@ static enum status parse_get(struct request *rq, struct get_opts *o)
     struct slice rev;
 
     TRY(parse_read_opts(rq, &o->read));
-    TRY(rq_bool(rq, "latest", &o->latest));
+    o->latest = rq_flag(rq, "latest");
     TRY(parse_open_revs(rq, o));
     TRY(rq_read_rev(rq, &rev));
     if (!o->latest) /* CouchDB: latest with a plain rev serves the winner */
@@ -237,13 +234,13 @@ static enum status write_outcome(struct request *rq, struct reply *rp, unsigned 
     struct commit_op *op = rq->batch.ops;
 
     TRY(rq_outcome(rq, op));
-    reply_written(rq, rp, op);
     if (code == 201 && is_batch(rq)) {
-        buf_clear(&rp->body);
         buf_str(&rp->body, "{\"ok\":true,\"id\":");
         json_write_str(&rp->body, doc_op_id(rq->arena, op));
         buf_char(&rp->body, '}');
         code = 202;
+    } else {
+        reply_written(rq, rp, op);
     }
     reply_body(rp, code);
     return ST_OK;
@@ -263,11 +260,11 @@ static enum status doc_deleted(struct request *rq, struct reply *rp)
 static enum status edit(struct request *rq, struct doc_edit *ed, handler_fn next)
 {
     struct commit_op *op = arena_zalloc(rq->arena, sizeof(*op));
+    const struct slice *new_edits = rq_param(rq, "new_edits");
     struct db *db;
 
     TRY(rq_db(rq, &db));
-    ed->new_edits = true;
-    TRY(rq_bool(rq, "new_edits", &ed->new_edits));
+    ed->new_edits = new_edits == NULL || !slice_eq(*new_edits, SLICE_LIT("false"));
     TRY(rq_rev(rq, &ed->rev));
     TRY(rq_edit_prepare(rq, db, ed, op));
     rq_commit(rq, op, 1, next);

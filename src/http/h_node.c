@@ -50,6 +50,8 @@ enum status h_membership(struct request *rq, struct reply *rp)
 /* GET, POST /_cluster_setup: it is one node and stays one. */
 enum status h_cluster_setup(struct request *rq, struct reply *rp)
 {
+    static const char *const of_clusters[] = {"enable_cluster", "add_node", "remove_node",
+                                              "receive_cookie"};
     const struct json *body, *action;
 
     if (rq->method != M_POST) {
@@ -59,11 +61,14 @@ enum status h_cluster_setup(struct request *rq, struct reply *rp)
     }
     TRY(rq_object(rq, &body));
     action = json_get(body, "action");
-    if (!json_is(action, JSON_STRING))
-        return err_set(&rq->err, ST_BAD_REQUEST, "`action` must be a string");
-    if (!slice_eq(action->text, SLICE_LIT("enable_single_node")) &&
-        !slice_eq(action->text, SLICE_LIT("finish_cluster")))
-        return err_set(&rq->err, ST_NOT_IMPLEMENTED, "there are no clusters, only single nodes");
+    for (size_t i = 0; i < sizeof(of_clusters) / sizeof(of_clusters[0]); i++)
+        if (json_is(action, JSON_STRING) && slice_eq(action->text, slice_str(of_clusters[i])))
+            return err_set(&rq->err, ST_NOT_IMPLEMENTED,
+                           "there are no clusters, only single nodes");
+    if (!json_is(action, JSON_STRING) ||
+        (!slice_eq(action->text, SLICE_LIT("enable_single_node")) &&
+         !slice_eq(action->text, SLICE_LIT("finish_cluster"))))
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid Action'"); /* CouchDB's, to the letter */
     reply_ok(rp, 201);
     return ST_OK;
 }

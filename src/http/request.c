@@ -30,15 +30,22 @@ static enum status bad_param(struct request *rq, const char *name, const char *w
                     want, name, (int)(got.n < 100 ? got.n : 100), got.p);
 }
 
+bool rq_flag(const struct request *rq, const char *name)
+{
+    const struct slice *v = rq_param(rq, name);
+
+    return v != NULL && slice_eq(*v, SLICE_LIT("true"));
+}
+
 enum status rq_bool(struct request *rq, const char *name, bool *out)
 {
     const struct slice *v = rq_param(rq, name);
 
     if (v == NULL)
         return ST_OK;
-    if (slice_eq(*v, SLICE_LIT("true")))
+    if (slice_ieq(*v, SLICE_LIT("true")))
         *out = true;
-    else if (slice_eq(*v, SLICE_LIT("false")))
+    else if (slice_ieq(*v, SLICE_LIT("false")))
         *out = false;
     else
         return bad_param(rq, name, "boolean parameter", *v);
@@ -152,7 +159,10 @@ static void release_db(void *db)
 
 enum status rq_db(struct request *rq, struct db **out)
 {
-    TRY(db_name_check(rq_arg(rq, "db"), &rq->err));
+    struct err e;
+
+    if (db_name_check(rq_arg(rq, "db"), &e) != ST_OK) /* only who creates one is told why */
+        return err_set(&rq->err, ST_NOT_FOUND, "Database does not exist.");
     TRY(stores_db(rq->svc->stores, rq_arg(rq, "db"), out, &rq->err));
     arena_defer(rq->arena, release_db, *out);
     return ST_OK;
@@ -166,9 +176,11 @@ enum status rq_rev(struct request *rq, struct slice *out)
     *out = slice_of(NULL, 0);
     if (match.n >= 2 && match.p[0] == '"' && match.p[match.n - 1] == '"')
         match = slice_of(match.p + 1, match.n - 2);
-    if (param != NULL && param->n != 0 && match.n != 0 && !slice_eq(*param, match))
+    if (param != NULL && param->n == 0)
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid rev format");
+    if (param != NULL && match.n != 0 && !slice_eq(*param, match))
         return err_set(&rq->err, ST_BAD_REQUEST, "Document rev and etag have different values");
-    if (param != NULL && param->n != 0)
+    if (param != NULL)
         *out = *param;
     else if (match.n != 0)
         *out = match;

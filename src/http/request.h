@@ -106,7 +106,11 @@ bool rq_none_match(const struct request *rq, struct slice tag);
  * the answer is 304. */
 bool reply_unchanged(struct request *rq, struct reply *rp, struct db *db);
 
+/* A parameter of documents and of _changes: CouchDB takes "true" and ignores anything else. */
+bool rq_flag(const struct request *rq, const char *name);
+
 /* ---- typed parameters: absent leaves *out alone; ST_BAD_REQUEST query_parse_error ---- */
+/* In upper or lower case. */
 enum status rq_bool(struct request *rq, const char *name, bool *out) MUST_CHECK;
 enum status rq_u64(struct request *rq, const char *name, uint64_t *out) MUST_CHECK;
 /* A parameter whose value is JSON (keys, startkey, open_revs); NULL when absent. */

@@ -20,15 +20,6 @@ static uint32_t count_char(struct slice s, char c)
     return n;
 }
 
-struct slice slice_cut(struct slice *rest, char sep)
-{
-    const char *at = rest->n != 0 ? memchr(rest->p, sep, rest->n) : NULL;
-    struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
-
-    *rest = at != NULL ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(NULL, 0);
-    return head;
-}
-
 /* "_design/x" and "_local/x" are one document id although a raw slash parts them; so is the
  * design document in "_index/_design/x/..." and "_partition/p/_design/x/...". */
 static void join_special(struct request *rq)
@@ -211,6 +202,22 @@ enum status router_find(struct request *rq)
     if (path_known)
         return err_set(&rq->err, ST_METHOD, "Only %s allowed", router_allow(rq).p);
     return err_set(&rq->err, ST_NOT_FOUND, "missing");
+}
+
+bool router_moved(struct request *rq, struct slice uri, struct slice *to)
+{
+    static const struct slice escaped = {"_design%2F", 10};
+    struct slice rest = uri, db;
+
+    if (rq->method != M_GET && rq->method != M_HEAD)
+        return false;
+    (void)slice_cut(&rest, '/');
+    db = slice_cut(&rest, '/');
+    if (rest.n <= escaped.n || !slice_ieq(slice_of(rest.p, escaped.n), escaped))
+        return false;
+    rest = slice_of(rest.p + escaped.n, rest.n - escaped.n);
+    *to = arena_printf(rq->arena, "/%.*s/_design/%.*s", (int)db.n, db.p, (int)rest.n, rest.p);
+    return true;
 }
 
 struct slice router_allow(struct request *rq)

@@ -9,8 +9,8 @@ enum status request_parse(struct request *rq, struct slice uri) MUST_CHECK;
 /* Sets route and args. ST_NOT_FOUND, ST_METHOD, ST_MEDIA_TYPE. */
 enum status router_find(struct request *rq) MUST_CHECK;
 struct slice router_allow(struct request *rq); /* "GET,HEAD,PUT" for this path */
-/* What is before sep, or all; *rest moves behind it. */
-struct slice slice_cut(struct slice *rest, char sep);
+/* A reader of "_design%2Fx" is sent to "_design/x", as CouchDB does; *to: where. */
+bool router_moved(struct request *rq, struct slice uri, struct slice *to);
 extern const struct route routes[];
 extern const size_t routes_count;
 extern const struct upload uploads[];

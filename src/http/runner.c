@@ -102,12 +102,11 @@ void exchange_fail(struct exchange *x, enum status st)
  * has one. What is larger than the bound is streamed after all. */
 static enum status buffered(struct exchange *x)
 {
-    bool wanted = false;
     struct buf all;
-    enum status st = rq_bool(&x->rq, "buffer_response", &wanted);
+    enum status st = ST_OK;
 
-    if (st != ST_OK || !wanted || x->next != STREAM_MORE)
-        return st;
+    if (x->next != STREAM_MORE || !rq_flag(&x->rq, "buffer_response"))
+        return ST_OK;
     buf_init(&all, PIECE_MAX);
     buf_add(&all, buf_slice(&x->piece));
     while (st == ST_OK && x->next == STREAM_MORE && all.n < LIMIT_BUFFERED_BYTES) {
@@ -322,6 +321,8 @@ void exchange_body_done(struct job *j)
  * ended. */
 static void dispatch(struct exchange *x, enum status st)
 {
+    struct slice moved;
+
     if (st == ST_OK)
         st = rights_valid_user(&x->rq);
     if (st == ST_OK)
@@ -330,6 +331,12 @@ static void dispatch(struct exchange *x, enum status st)
         st = router_find(&x->rq);
     if (st == ST_OK)
         st = router_authorize(&x->rq);
+    if (st == ST_OK && router_moved(&x->rq, x->uri, &moved)) {
+        reply_header(&x->rp, "Location", moved);
+        x->rp.code = 301;
+        finish(x);
+        return;
+    }
     if (st == ST_OK)
         st = begin_body(x);
     if (st != ST_OK) {

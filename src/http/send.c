@@ -99,24 +99,6 @@ static void free_body(void *cls)
     mem_free(b);
 }
 
-static ssize_t no_content(void *cls, uint64_t pos, char *out, size_t max)
-{
-    (void)cls, (void)pos, (void)out, (void)max;
-    return MHD_CONTENT_READER_END_OF_STREAM;
-}
-
-/* HEAD of what has no length. As chunks libmicrohttpd would send the last one, which the client
- * would read as the next answer: so as to one that takes none, and the connection ends. */
-static struct MHD_Response *head_of_stream(void)
-{
-    struct MHD_Response *r =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP10_BLOCK, no_content, NULL, NULL);
-
-    if (r != NULL)
-        (void)MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
-    return r;
-}
-
 static struct MHD_Response *make_response(struct exchange *x)
 {
     struct reply *rp = &x->rp;
@@ -124,9 +106,9 @@ static struct MHD_Response *make_response(struct exchange *x)
     struct buf *b;
 
     x->chunked &= rp->stream != NULL && !rp->stream->sized;
-    if (rp->stream != NULL && !rp->stream->sized && x->rq.method == M_HEAD)
-        return head_of_stream();
-    if (rp->stream != NULL)
+    /* To HEAD libmicrohttpd would send the last chunk of a chunked body: the client would read it
+     * as the next answer. CouchDB says "Content-Length: 0" there too. */
+    if (rp->stream != NULL && (x->rq.method != M_HEAD || rp->stream->sized))
         return MHD_create_response_from_callback(
             rp->stream->sized ? rp->stream->size : MHD_SIZE_UNKNOWN,
             rp->stream->sized ? LIMIT_STREAM_CHUNK / 2 : HTTP10_BLOCK, content_reader, x, NULL);

@@ -206,7 +206,7 @@ static enum status cancel_job(struct repl *r, struct repl_job *handle, struct er
         stop_job_locked(j);
     mutex_unlock(&r->lock);
     if (j == NULL)
-        return err_set(e, ST_NOT_FOUND, "no such replication");
+        return err_set(e, ST_NOT_FOUND, "missing");
     handle->is_cancel = true;
     return ST_OK;
 }

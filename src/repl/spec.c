@@ -78,6 +78,25 @@ static void make_id(struct repl_spec *s, const char *uuid)
     s->id[32] = '\0';
 }
 
+/* Which replication to cancel, when its id is given instead of what it was started with. */
+static bool named(const struct json *body, struct repl_spec *out)
+{
+    static const char *const names[] = {"replication_id", "id", "_local_id"};
+    const struct json *v = NULL;
+    struct slice id, rest;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && v == NULL; i++)
+        v = json_get(body, names[i]);
+    if (!json_is(v, JSON_STRING))
+        return false;
+    rest = v->text;
+    id = slice_cut(&rest, '+');
+    out->continuous = slice_eq(rest, SLICE_LIT("continuous"));
+    if (id.n == sizeof(out->id) - 1) /* another length is nobody's */
+        memcpy(out->id, id.p, id.n);
+    return true;
+}
+
 enum status repl_spec_parse(const struct json *body, const char *uuid, struct repl_spec *out,
                             struct err *e)
 {
@@ -85,6 +104,9 @@ enum status repl_spec_parse(const struct json *body, const char *uuid, struct re
     struct buf text;
 
     out->use_checkpoints = true;
+    TRY(opt_bool(body, "cancel", &out->cancel, e));
+    if (out->cancel && named(body, out))
+        return ST_OK;
     if (source == NULL)
         return bad(e, "`source` is missing");
     if (json_get(body, "target") == NULL)
@@ -96,7 +118,6 @@ enum status repl_spec_parse(const struct json *body, const char *uuid, struct re
     TRY(parse_target(json_get(body, "target"), &out->target, e));
     TRY(opt_bool(body, "create_target", &out->create_target, e));
     TRY(opt_bool(body, "continuous", &out->continuous, e));
-    TRY(opt_bool(body, "cancel", &out->cancel, e));
     TRY(opt_bool(body, "use_checkpoints", &out->use_checkpoints, e));
     TRY(parse_filters(body, out, e));
     if (since != NULL) {

@@ -364,15 +364,57 @@ def test_reserved_ids(db):
 
 def test_design_documents(db):
     rev = db.put("_design/x", {"language": "query"}).json()["rev"]
-    for path in ("_design/x", "_design%2Fx"):
-        reply = db.get(path)
-        assert reply.status in (200, 301), reply
-        if reply.status == 200:
-            assert reply.json()["_id"] == "_design/x"
+    assert db.get("_design/x").json()["_id"] == "_design/x"
     assert db.put("_design%2Fy", {"a": 1}).status == 201
     assert db.get("_design/y").json()["a"] == 1
     assert db.delete("_design/x?rev=" + rev).status == 200
     assert db.get("_design/x").status == 404
+
+
+def test_readers_of_an_escaped_design_document_are_moved(db):
+    """As CouchDB does it: the rest of the target stays as it is; writers are served."""
+    rev = db.put("_design/x%2Fy", {"language": "query"}).json()["rev"]
+    for given, wanted in [
+        ("_design%2Fx", "_design/x"),
+        ("_design%2fx%2Fy?revs=true&x=%2F", "_design/x%2Fy?revs=true&x=%2F"),
+        ("_design%2Fx/att%20a/b", "_design/x/att%20a/b"),
+        ("_design%2Fx/_view/v?key=1", "_design/x/_view/v?key=1"),
+    ]:
+        for reply in (db.get(given), db.head(given)):
+            assert reply.status == 301 and reply.body == b""
+            assert reply.headers["location"] == db.path + "/" + wanted
+    assert db.get("_local%2Fx").status == 404
+    assert db.get("_design%2F").status in (400, 404)
+    assert db.put("_design%2Fx", {}).status == 201
+    assert db.delete("_design%2Fx%2Fy?rev=" + rev).status == 200
+
+
+def test_flags_that_are_not_true_are_ignored(db):
+    """CouchDB looks for "true" and nothing else, of documents and of _changes."""
+    rev = db.save("a", {"v": 1})
+    for name in ("revs", "revs_info", "conflicts", "local_seq", "attachments", "latest", "meta"):
+        for value in ("TRUE", "1", "x", "", "false"):
+            reply = db.get("a?%s=%s" % (name, value))
+            assert reply.json() == {"_id": "a", "_rev": rev, "v": 1}, reply
+            assert "etag" in reply.headers
+    assert "doc" not in db.get("_changes?include_docs=TRUE").json()["results"][0]
+    assert "doc" in db.get("_all_docs?include_docs=TRUE").json()["rows"][0]
+    error(db.put("a?new_edits=FALSE", {"_rev": "3-abc"}), 409, "conflict")
+    assert db.put("a?new_edits=false", {"_rev": "3-abc"}).status == 201
+
+
+def test_an_empty_rev_is_none(db):
+    rev = db.save("a", {})
+    for reply in (
+        db.get("a?rev="),
+        db.put("a?rev=", {}),
+        db.put("new?rev=", {}),
+        db.delete("a?rev="),
+        db.put("a/att?rev=", b"x"),
+        db.delete("a/att?rev="),
+    ):
+        assert error(reply, 400, "bad_request") == "Invalid rev format"
+    assert db.get("a").json()["_rev"] == rev
 
 
 def test_etag(db):

@@ -18,7 +18,8 @@ def test_one_node(server):
     assert ok(server.get("/_cluster_setup")) == {"state": "single_node_enabled"}
     assert ok(server.post("/_cluster_setup", {"action": "enable_single_node"}), 201)["ok"]
     error(server.post("/_cluster_setup", {"action": "enable_cluster"}), 501, "not_implemented")
-    error(server.post("/_cluster_setup", {}), 400, "bad_request")
+    for body in ({}, {"action": "none"}, {"action": 5}):
+        assert error(server.post("/_cluster_setup", body), 400, "bad_request") == "Invalid Action'"
     assert ok(server.get("/_node/_local")) == {"name": name}
     assert ok(server.get("/_node/nonode%40nohost")) == {"name": name}
     assert error(server.get("/_node/other@host"), 404, "not_found").startswith("no such node")

@@ -158,3 +158,22 @@ def test_purges_do_not_replicate(server, remote):
     here = server.get("/pu/a?conflicts=true").json()
     assert {here["_rev"], *here.get("_conflicts", [])} == {revs["a"], again}
     assert server.get("/pu").json()["purge_seq"].startswith("1-")
+
+
+def test_cancel_by_id(server, remote):
+    """The id that the start answered, or /_scheduler/jobs shows: by any of CouchDB's names."""
+    assert remote.put("/ci").status == 201
+    body = {"source": url(remote, "ci"), "target": "ci", "create_target": True, "continuous": True}
+    for name in ("replication_id", "id", "_local_id"):
+        started = server.post("/_replicate", body)
+        assert started.status == 202, started
+        found = started.json()["_local_id"]
+        assert found.endswith("+continuous")
+        reply = server.post("/_replicate", {"cancel": True, name: found})
+        assert reply.status == 200 and reply.json() == {"ok": True, "_local_id": found}
+        for value in (found, "x" * 32, "x", "", found[:31]):
+            reply = server.post("/_replicate", {"cancel": True, name: value})
+            assert reply.status == 404, reply
+            assert reply.json() == {"error": "not_found", "reason": "missing"}
+    # another type is no id: then what it was started with counts
+    assert server.post("/_replicate", {"cancel": True, "replication_id": 5}).status == 400

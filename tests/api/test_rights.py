@@ -256,7 +256,7 @@ def test_without_members_a_database_is_public(server):
 
 def test_databases_that_are_not_there(server):
     error(ask(server, "nobody", "GET", "/absent/x"), 404, "not_found")
-    error(ask(server, "nobody", "GET", "/Absent/x"), 400, "illegal_database_name")
+    error(ask(server, "nobody", "GET", "/Absent/x"), 404, "not_found")
     error(ask(server, "nobody", "PUT", "/absent"), 401, "unauthorized")
 
 

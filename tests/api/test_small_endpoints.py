@@ -36,7 +36,6 @@ def test_local_documents_have_no_attachments(db):
 def test_functions_of_design_documents_are_honest(db):
     db.save("_design/d", {"views": {"v": {"map": "function(doc){emit(1);}"}}})
     error(db.get("_design/d/_view/v"), 501, "not_implemented")
-    error(db.get("_design%2Fd/_view/v"), 501, "not_implemented")
     error(db.post("_design/d/_view/v", {"keys": ["a"]}), 501, "not_implemented")
     error(db.get("_design/d/_show/s/doc"), 501, "not_implemented")
     error(db.get("_design/d/_list/l/v"), 501, "not_implemented")
@@ -120,6 +119,11 @@ def test_a_local_document_has_no_open_revisions(db):
 
 def test_names_and_states_that_cannot_be(server):
     error(server.put("/_nothing"), 400, "illegal_database_name")
+    error(server.put("/NoName"), 400, "illegal_database_name")
+    for method in ("GET", "DELETE"):  # only who creates it is told what is wrong with it
+        for path in ("/NoName", "/NoName/x", "/NoName/_all_docs"):
+            if method == "GET" or "_all" not in path:
+                assert error(server.request(method, path), 404) == "Database does not exist."
     error(server.get("/_nothing"), 404, "not_found")
     error(server.get("/_scheduler/docs?states=running,odd"), 400, "query_parse_error")
     error(server.get("/_scheduler/docs?limit=x"), 400, "query_parse_error")
