@@ -474,7 +474,8 @@ static bool text_clean(struct slice text)
             n++; /* a character ends in the piece that it begins in */
         if (!piece_clean(slice_of(text.p + at, n)))
             return false;
-        thread_pause();
+        if (at + n < text.n)
+            thread_pause();
     }
     return true;
 }
