@@ -5,6 +5,7 @@
  * time.
  */
 #include "base/alloc.h"
+#include "base/thread.h"
 #include "couch/changes.h"
 #include "couch/doc_priv.h"
 #include "couch/keys.h"
@@ -19,7 +20,7 @@ struct all_docs {
     struct arena *arena; /* one row's */
     struct slice lo, hi;
     bool has_hi, started, ended;
-    uint64_t skipped, rows, total;
+    uint64_t looked_at, skipped, rows, total;
 };
 
 /* ---- the interval ---- */
@@ -151,6 +152,7 @@ enum status all_docs_next_doc(struct all_docs *r, struct slice *id, struct docin
 {
     *got = false;
     while (!r->ended) {
+        thread_pause_at(r->looked_at++);
         arena_reset(r->arena);
         step(r);
         if (!row_id(r, id)) {
@@ -331,6 +333,7 @@ static uint64_t count_before(const struct all_docs *r)
             n = UINT64_MAX;
             break;
         }
+        thread_pause_at(rows);
         arena_reset(a);
         if (docinfo_head_decode(a, kv_iter_value(it), &head, &e) == ST_OK)
             n += (head.flags & DOCINFO_DELETED) == 0;

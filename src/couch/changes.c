@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/thread.h"
 #include "couch/doc_priv.h"
 #include "couch/keys.h"
 
@@ -398,6 +399,7 @@ enum status changes_next(struct changes *c, struct buf *out, bool *got, struct e
     if (!some)
         return ST_OK;
     for (unsigned i = 0; i < LIMIT_CHANGES_SCAN && !*got; i++) {
+        thread_pause_at(c->scanned);
         arena_reset(c->arena);
         TRY(changes_cursor_next(c->cursor, &seq, &row, &some, e));
         if (!some) {
@@ -425,6 +427,7 @@ static uint64_t count_rows(struct db *db, uint64_t lo, uint64_t hi, uint64_t bou
             n = bound;
             break;
         }
+        thread_pause_at(n);
         kv_iter_next(it);
     }
     kv_iter_free(it);

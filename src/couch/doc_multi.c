@@ -1,6 +1,7 @@
 /* couch/doc_multi.c: several revisions or documents in one answer: open_revs, _bulk_get, _revs_diff
  * (couchdb-surface A.6, A.7, B.4, C.6). What they have in common: one document's trouble is an
  * entry of the answer. Entered by workers. */
+#include "base/thread.h"
 #include "couch/doc_priv.h"
 #include "couch/doc_write.h"
 
@@ -358,6 +359,7 @@ static enum status diff_all(struct diff *d, const struct json *req, struct err *
     d->a = arena_new();
     buf_char(d->out, '{');
     for (const struct json *v = req->first; v != NULL && st == ST_OK; v = v->next) {
+        thread_pause();
         st = diff_one(d, v, e);
         arena_reset(d->a);
     }

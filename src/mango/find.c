@@ -3,6 +3,7 @@
  *
  * A row's memory is given back before the next row: only its answer and the last id stay.
  */
+#include "base/thread.h"
 #include "base/time.h"
 #include "couch/changes.h"
 #include "mango/find_priv.h"
@@ -213,6 +214,7 @@ static enum status walk(struct scan *s, struct err *e)
         struct docinfo_head head;
         struct found f = {.head = &head};
 
+        thread_pause();
         arena_reset(s->row);
         st = all_docs_next_doc(rows, &f.id, &head, &got, e);
         if (st != ST_OK || !got)
