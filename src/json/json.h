@@ -2,8 +2,8 @@
  *
  * 1. A parsed value is immutable. Strings carry lengths and may hold U+0000; numbers keep their
  *    text, so 1.0, 12345678901234567890 and 1e400 go out as they came in.
- * 2. Member order is kept. A duplicate name: the last value wins, at the place of the first; the
- *    raw text of every value around it is then dropped (raw.n == 0).
+ * 2. Member order is kept. A duplicate name: the last member stays, at its own place; the raw
+ *    text of every value around it is then dropped (raw.n == 0).
  * 3. An array that holds only numbers and more than JSON_PACK_MIN of them is `packed`: it has no
  *    element nodes, just its count and its text (json_floats reads it). A vector of 1,536 numbers
  *    costs one node.
@@ -35,6 +35,7 @@ struct json {
     enum json_type type;
     bool packed;        /* array of numbers without nodes, see 3 */
     bool dup;           /* a duplicate name was seen in it or below */
+    bool dead;          /* while its object is parsed: a later member has its name */
     bool blank;         /* raw may hold whitespace outside strings */
     bool attached;      /* parsed, or already a member or element of another value */
     uint32_t count;     /* elements or members */

@@ -3,7 +3,7 @@
  * What yajl leaves open is decided here: depth is bounded; UTF-8 is checked by us for the whole
  * text (yajl takes overlong forms and encoded surrogates); \v and \f are refused (yajl takes them
  * for whitespace); escapes that name lone surrogates are refused; of members with one name the last
- * wins; numbers keep their text.
+ * stays, where it stands (revision ids depend on the order); numbers keep their text.
  *
  * Spans: the whole text is fed at once, so a token starts after the end of the one before it and
  * the separators between them. The end of a string that had escapes (yajl hands out a decoded copy)
@@ -44,7 +44,7 @@ struct frame {
     size_t start;       /* where its bracket is */
     size_t blanks;      /* struct parser's, when it began */
     struct slice key;   /* object: the name of the coming value */
-    struct json *slot;  /* object: the member that the coming value replaces, or NULL */
+    struct json *slot;  /* object: the member that the coming value puts out, or NULL */
     struct names names; /* object with more than NAMES_LINEAR members, else at == NULL */
     bool numbers;       /* array: only numbers so far, counted in node->count, without nodes */
 };
@@ -139,7 +139,8 @@ static void names_rebuild(struct parser *p, struct frame *f)
     t->cap = t->cap != 0 ? t->cap * 4 : NAMES_LINEAR * 4;
     t->at = arena_zalloc(p->a, t->cap * sizeof(struct json *));
     for (struct json *v = f->node->first; v != NULL; v = v->next)
-        *names_find(t, v->key) = v;
+        if (!v->dead)
+            *names_find(t, v->key) = v;
 }
 
 static struct json *member_find(const struct frame *f, struct slice name)
@@ -147,9 +148,24 @@ static struct json *member_find(const struct frame *f, struct slice name)
     if (f->names.at != NULL)
         return *names_find(&f->names, name);
     for (struct json *v = f->node->first; v != NULL; v = v->next)
-        if (slice_eq(v->key, name))
+        if (!v->dead && slice_eq(v->key, name))
             return v;
     return NULL;
+}
+
+/* Takes the dead members out, all at once: one by one would cost clients' squares. */
+static void members_bury(struct json *obj)
+{
+    struct json *v = obj->first, *next;
+
+    obj->first = obj->last = NULL;
+    obj->count = 0;
+    for (; v != NULL; v = next) {
+        next = v->next;
+        v->next = NULL;
+        if (!v->dead)
+            node_append(obj, v);
+    }
 }
 
 /* ---- nodes ---- */
@@ -182,13 +198,10 @@ static bool numbers_end(struct parser *p, struct frame *f, size_t at)
 
 static struct json *node_into_object(struct parser *p, struct frame *f)
 {
-    struct json *v = f->slot;
+    struct json *v;
 
-    if (v != NULL) {
-        f->node->dup = true;
-        *v = (struct json){.key = v->key, .next = v->next, .attached = true};
-        return v;
-    }
+    if (f->slot != NULL)
+        f->slot->dead = f->node->dup = true;
     v = node_new(p, 1);
     if (v == NULL)
         return NULL;
@@ -427,6 +440,8 @@ static int on_close(void *ctx)
         return 0;
     }
     v->blank = p->blanks != f->blanks;
+    if (v->dup && v->type == JSON_OBJECT)
+        members_bury(v);
     if (!v->dup)
         v->raw = raw;
     p->depth--;

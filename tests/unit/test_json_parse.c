@@ -414,19 +414,21 @@ static void last_one_wins(void **state)
     assert_int_equal(v->raw.n, 0);
     assert_int_equal(o->raw.n, 0);
     assert_int_equal(o->count, 2);
-    same(o->first->key, "a"); /* at the place of the first */
-    same(o->first->raw, "{\"x\": \"y\"}");
+    same(o->first->key, "b");
+    same(o->last->key, "a"); /* at its own place */
+    same(o->last->raw, "{\"x\": \"y\"}");
     same(json_get(v, "p")->raw, "[{}]");
     buf_init(&b, 1000);
     json_write(&b, v);
-    same(buf_slice(&b), "{\"o\":{\"a\":{\"x\":\"y\"},\"b\":[1,2]},\"p\":[{}]}");
+    same(buf_slice(&b), "{\"o\":{\"b\":[1,2],\"a\":{\"x\":\"y\"}},\"p\":[{}]}");
     buf_free(&b);
     v = parse(a, "{\"a\":{\"x\":1,\"y\":2},\"b\":0,\"a\":7,\"a\":[true]}");
     assert_int_equal(v->count, 2);
-    assert_int_equal(v->first->type, JSON_ARRAY);
-    assert_int_equal(v->first->count, 1);
-    same(v->first->next->key, "b");
+    same(v->first->key, "b");
+    assert_int_equal(v->last->type, JSON_ARRAY);
+    assert_int_equal(v->last->count, 1);
     assert_ptr_equal(v->last, v->first->next);
+    assert_null(v->last->next);
     v = parse(a, "[{\"a\":1},{\"a\":1}]");
     assert_false(json_has_dup(v));
     v = parse(a, "{\"a\":{\"q\":1,\"q\":2},\"a\":3}"); /* the inner one is gone, was seen though */
