@@ -316,7 +316,7 @@ enum status h_db_purged_infos_limit_put(struct request *rq, struct reply *rp)
     (void)rp;
     TRY(limit_read(rq, &db, &n));
     if (n < 1)
-        return err_set(&rq->err, ST_BAD_REQUEST, "`purge_infos_limit` must be positive integer");
+        return err_set(&rq->err, ST_BAD_REQUEST, "`purged_infos_limit` must be positive integer");
     if (n > LIMIT_PURGED_INFOS)
         return err_set(&rq->err, ST_BAD_REQUEST, "purged_infos_limit must be at most %d",
                        LIMIT_PURGED_INFOS);

@@ -12,7 +12,7 @@ static enum status read_revs(struct request *rq, const struct json *list, struct
     struct rev *revs;
 
     if (!json_is(list, JSON_ARRAY))
-        return err_set(&rq->err, ST_BAD_REQUEST, "Revisions must be an array.");
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid list of revisions");
     if (list->count > LIMIT_PURGE_REVS)
         return err_set(&rq->err, ST_BAD_REQUEST, "Exceeded maximum number of revisions.");
     revs = arena_array(rq->arena, (size_t)list->count + 1, sizeof(*revs));
@@ -20,7 +20,8 @@ static enum status read_revs(struct request *rq, const struct json *list, struct
     for (v = list->first; v != NULL; v = v->next) {
         if (v->type != JSON_STRING)
             return err_set(&rq->err, ST_BAD_REQUEST, "Invalid rev format");
-        TRY(rev_parse(rq->arena, v->text, &revs[op->npath++], &rq->err));
+        TRY(rev_parse(rq->arena, v->text, &revs[op->npath], &rq->err));
+        op->npath += revs[op->npath].gen != 0; /* no tree has a generation 0, the log refuses it */
     }
     op->path = revs;
     op->purged = arena_zalloc(rq->arena, op->npath + 1);
