@@ -172,9 +172,7 @@ static void send_whole(struct att_answer *w, uint64_t n)
 /* The bytes as the client can take them: stored gzip as it is, or inflated. */
 static void send_gzip(struct request *rq, struct reply *rp, struct att_answer *w)
 {
-    struct slice accept = rq_header(rq, "Accept-Encoding");
-
-    if (accept.n != 0 && strstr(accept.p, "gzip") != NULL) {
+    if (reply_accepts_coding(rq_header(rq, "Accept-Encoding"), SLICE_LIT("gzip"))) {
         reply_header(rp, "Content-Encoding", SLICE_LIT("gzip"));
         send_whole(w, w->att.stored_len);
         return;

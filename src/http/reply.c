@@ -110,6 +110,21 @@ bool reply_accepts(struct slice accept, struct slice type)
     return taken;
 }
 
+bool reply_accepts_coding(struct slice accept, struct slice coding)
+{
+    bool any = false;
+
+    while (accept.n != 0) {
+        bool refused;
+        struct slice c = next_range(&accept, &refused);
+
+        if (slice_ieq(c, coding))
+            return !refused;
+        any |= !refused && slice_eq(c, SLICE_LIT("*"));
+    }
+    return any;
+}
+
 bool reply_accepts_json(struct slice accept)
 {
     return reply_accepts(accept, SLICE_LIT("application/json"));

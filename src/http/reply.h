@@ -35,6 +35,8 @@ void reply_error(struct reply *rp, enum status st, const struct err *e);
  * all; q=0 refuses, whatever else is there. */
 bool reply_accepts(struct slice accept, struct slice type);
 bool reply_accepts_json(struct slice accept);
+/* Of an Accept-Encoding header; none takes no coding, "*" takes all. */
+bool reply_accepts_coding(struct slice accept, struct slice coding);
 unsigned status_code(enum status st);
 const char *status_word(enum status st);
 /* {"error":..,"reason":..} members for a row of _bulk_docs. */

@@ -1,6 +1,7 @@
 """Attachments: inline, standalone, stubs, digests, caching."""
 
 import base64
+import gzip
 import hashlib
 import os
 
@@ -88,6 +89,21 @@ def test_conditional_get(db):
     assert db.get("a/t", headers={"If-None-Match": '"other"'}).status == 200
     head = db.head("a/t")
     assert head.status == 200 and head.headers["content-length"] == "5" and head.body == b""
+
+
+def test_who_takes_gzip(db):
+    zipped = gzip.compress(b"hello" * 100)
+    headers = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+    assert db.put("a/t", zipped, headers=headers).status == 201
+    for accept in ("gzip", "GZIP", "br, gzip;q=0.5", "*", "*;q=0.1"):
+        reply = db.get("a/t", headers={"Accept-Encoding": accept})
+        assert (reply.headers.get("content-encoding"), reply.body) == ("gzip", zipped), accept
+    for accept in ("gzip;q=0", "x-gzip", "identity", "gzip;q=0, *", "*;q=0", "br"):
+        reply = db.get("a/t", headers={"Accept-Encoding": accept})
+        assert "content-encoding" not in reply.headers, accept
+        assert reply.body == b"hello" * 100
+    headers["Content-Encoding"] = "deflate"
+    error(db.put("b/t", b"x", headers=headers), 415, "bad_content_type")
 
 
 def test_ranges(db):
