@@ -21,7 +21,8 @@ static struct slice local_part(struct slice id)
 struct get_opts {
     struct doc_read_opts read;
     struct slice rev;
-    bool latest, plain; /* plain: no option that changes what a revision looks like */
+    bool latest;
+    bool plain; /* nothing that can change while the revision stays: it may have an ETag */
     const struct json *open_revs;
     bool open_all;
 };
@@ -35,7 +36,7 @@ static enum status parse_atts_since(struct request *rq, struct doc_read_opts *o)
     if (v == NULL)
         return ST_OK;
     if (v->type != JSON_ARRAY)
-        return err_set(&rq->err, ST_BAD_REQUEST, "atts_since must be a JSON list");
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid list of revisions");
     v = json_unpack(rq->arena, v);
     revs = arena_array(rq->arena, (size_t)v->count + 1, sizeof(*revs));
     for (item = v->first; item != NULL; item = item->next) {
@@ -69,13 +70,15 @@ static enum status parse_open_revs(struct request *rq, struct get_opts *o)
 
     if (v == NULL)
         return ST_OK;
-    if (slice_eq(*v, SLICE_LIT("all")) || slice_eq(*v, SLICE_LIT("\"all\""))) {
+    if (slice_eq(*v, SLICE_LIT("all"))) {
         o->open_all = true;
         return ST_OK;
     }
     TRY(rq_json_param(rq, "open_revs", &o->open_revs));
     if (o->open_revs->type != JSON_ARRAY)
-        return err_set(&rq->err, ST_BAD_REQUEST, "`open_revs` must be `all` or a JSON list");
+        return err_set(&rq->err, ST_BAD_REQUEST, "Invalid list of revisions");
+    if (o->open_revs->count == 0) /* CouchDB: as if it was not asked for */
+        o->open_revs = NULL;
     return ST_OK;
 }
 
@@ -98,8 +101,8 @@ static enum status parse_get(struct request *rq, struct get_opts *o)
     TRY(rq_read_rev(rq, &rev));
     if (!o->latest) /* CouchDB: latest with a plain rev serves the winner */
         o->rev = rev;
-    o->plain = !o->read.revs && !o->read.revs_info && !o->read.conflicts &&
-               !o->read.deleted_conflicts && !o->read.local_seq && !o->read.attachments;
+    o->plain = !o->read.revs_info && !o->read.conflicts && !o->read.deleted_conflicts &&
+               !o->read.local_seq;
     return ST_OK;
 }
 
@@ -143,7 +146,19 @@ static enum status get_local(struct request *rq, struct reply *rp, struct db *db
 /* As far as the request tells. */
 static bool is_one_small(const struct request *rq, const struct get_opts *o)
 {
-    return o->plain && !o->open_all && o->open_revs == NULL && !is_local(rq_arg(rq, "docid"));
+    return o->plain && !o->read.revs && !o->read.attachments && !o->open_all &&
+           o->open_revs == NULL && !is_local(rq_arg(rq, "docid"));
+}
+
+/* NOLINTNEXTLINE(readability-function-size): what reply_related takes */
+static enum status write_revision(struct request *rq, struct reply *rp, struct db *db,
+                                  struct docinfo *info, int node, const struct doc_read_opts *o)
+{
+    if (o->attachments && reply_accepts(rq_header(rq, "Accept"), SLICE_LIT("multipart/related")))
+        return reply_related(rq, rp, db, info, node, o);
+    TRY(doc_write_json(db, rq_arg(rq, "docid"), info, node, o, rq->arena, &rp->body, &rq->err));
+    reply_body(rp, 200);
+    return ST_OK;
 }
 
 /* GET /{db}/{docid} */
@@ -179,14 +194,9 @@ enum status h_doc_get(struct request *rq, struct reply *rp)
         rp->code = 304;
         return ST_OK;
     }
-    if (o.read.attachments &&
-        reply_accepts(rq_header(rq, "Accept"), SLICE_LIT("multipart/related")))
-        return reply_related(rq, rp, db, &info, node, &o.read);
-    TRY(doc_write_json(db, rq_arg(rq, "docid"), &info, node, &o.read, rq->arena, &rp->body,
-                       &rq->err));
+    TRY(write_revision(rq, rp, db, &info, node, &o.read));
     if (o.plain)
         reply_etag(rp, rev);
-    reply_body(rp, 200);
     return ST_OK;
 }
 
@@ -246,9 +256,12 @@ static enum status write_outcome(struct request *rq, struct reply *rp, unsigned 
     return ST_OK;
 }
 
+/* A tombstone is 200, but by POST, as CouchDB has it. */
 static enum status doc_created(struct request *rq, struct reply *rp)
 {
-    return write_outcome(rq, rp, 201);
+    bool deleted = rq->batch.ops->deleted && rq->method == M_PUT;
+
+    return write_outcome(rq, rp, deleted ? 200 : 201);
 }
 
 static enum status doc_deleted(struct request *rq, struct reply *rp)
@@ -265,7 +278,8 @@ static enum status edit(struct request *rq, struct doc_edit *ed, handler_fn next
 
     TRY(rq_db(rq, &db));
     ed->new_edits = new_edits == NULL || !slice_eq(*new_edits, SLICE_LIT("false"));
-    TRY(rq_rev(rq, &ed->rev));
+    if (ed->id.n != 0) /* a POST names a revision in its document only */
+        TRY(rq_rev(rq, &ed->rev));
     TRY(rq_edit_prepare(rq, db, ed, op));
     rq_commit(rq, op, 1, next);
     return ST_OK;

@@ -16,10 +16,7 @@ enum { HTTP10_BLOCK = 1 << 10 };
 
 static const char *content_type(const struct exchange *x)
 {
-    if (x->rp.content_type != NULL)
-        return x->rp.content_type;
-    return reply_accepts_json(rq_header(&x->rq, "Accept")) ? "application/json"
-                                                           : "text/plain; charset=utf-8";
+    return x->rp.content_type != NULL ? x->rp.content_type : "application/json";
 }
 
 static void add_headers(struct MHD_Response *r, const struct exchange *x)

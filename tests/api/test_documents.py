@@ -205,6 +205,15 @@ def test_open_revs(db):
     error(db.get("a?open_revs=%5B%22x%22%5D"), 400)
 
 
+def test_open_revs_that_are_no_list(db):
+    db.save("a", {"v": 1})
+    for bad in ("{}", "null", "1", '"all"'):
+        assert error(db.get("a?open_revs=" + quote(bad)), 400) == "Invalid list of revisions"
+    assert db.get("a?open_revs=[]").json()["v"] == 1  # as if it was not asked for
+    assert db.get("b?open_revs=[]").status == 404
+    assert error(db.get("a?atts_since=null"), 400) == "Invalid list of revisions"
+
+
 def test_open_revs_latest(db):
     conflicted(db)
     assert leaf_list(db.get("a" + query(open_revs=["1-a"], latest=True))) == ["2-b", "2-c", "3-d"]
@@ -280,6 +289,19 @@ def test_duplicate_members_last_wins(db):
     body = db.get("e").json()
     assert body["a"] == 2
     assert b"\\u0061" not in db.get("e").body or db.get("e").body.count(b":2") == 1
+    # The last one's place counts as well: this is the revision that CouchDB gives.
+    reply = db.put("f", b'{"a":{"b":1,"b":2},"c":1,"a":3}')
+    assert reply.json()["rev"] == "1-2324facc4d2d372f98de87e53dc6d43b"
+    assert db.get("f").body.endswith(b'"c":1,"a":3}\n')
+
+
+def test_many_duplicate_members(db):
+    names = ["n%d" % (i % 1000) for i in range(100000)]
+    text = ",".join('"%s":%d' % (name, i) for i, name in enumerate(names))
+    assert db.put("d", ("{" + text + "}").encode()).status == 201
+    got = db.get("d").json()
+    assert list(got)[2:] == names[-1000:]
+    assert got["n0"] == 99000 and got["n999"] == 99999
 
 
 @pytest.mark.parametrize(
@@ -424,8 +446,35 @@ def test_etag(db):
     assert reply.status == 304 and reply.body == b""
     assert db.get("a", headers={"If-None-Match": "W/" + tag}).status == 304
     assert db.get("a", headers={"If-None-Match": '"1-other"'}).status == 200
+    # What the revision decides alone has its tag too; what others change has none.
+    for path in ("a?revs=true", "a?rev=" + rev, "a?attachments=true", "a?latest=true"):
+        assert db.get(path).headers["etag"] == tag
+        assert db.get(path, headers={"If-None-Match": tag}).status == 304
+    for path in ("a?meta=true", "a?conflicts=true", "a?local_seq=true", "a?open_revs=all"):
+        assert "etag" not in db.get(path).headers
+        assert db.get(path, headers={"If-None-Match": tag}).status == 200
     db.save("a", {"v": 2, "_rev": rev})
     assert db.get("a", headers={"If-None-Match": tag}).status == 200
+
+
+def test_status_of_a_tombstone(db):
+    reply = db.put("a", {"_deleted": True, "v": 1})
+    assert reply.status == 200 and reply.json()["rev"].startswith("1-")
+    assert db.post("", {"_id": "b", "_deleted": True}).status == 201
+    assert db.put("c?new_edits=false", {"_deleted": True, "_rev": "2-x"}).status == 200
+
+
+def test_post_has_no_revision_of_its_own(db):
+    reply = db.post("?rev=1-abc", {"_id": "a"}, headers={"If-Match": "1-abc"})
+    assert reply.status == 201 and reply.json()["rev"].startswith("1-")
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "text/html", "x", "application/json;q=0"])
+def test_json_whatever_is_accepted(db, accept):
+    db.save("a", {})
+    for path in ("a", "nope", "_all_docs", "a?rev=x"):
+        reply = db.get(path, headers={"Accept": accept})
+        assert reply.headers["content-type"] == "application/json"
 
 
 def test_local_documents(db):

@@ -201,10 +201,11 @@ class Run(Reads):
                 headers["If-Match"] = rng.choice(["%s", '"%s"']) % spell(rng, rev)
         if not headers and "?" not in path and rng.random() < 0.1:
             sent["_id"] = doc
-            reply = self.send("POST", replica, "", sent)
+            reply, status = self.send("POST", replica, "", sent), 201
         else:
             reply = self.send("PUT", replica, path, sent, headers)
-        self.expect(lambda: self.do_edit(replica, doc, rev, deleted, body, atts), reply)
+            status = 200 if deleted else 201
+        self.expect(lambda: self.do_edit(replica, doc, rev, deleted, body, atts), reply, status)
 
     def op_put_deleted(self, rng, replica, doc):
         self.op_put(rng, replica, doc, deleted=True)
@@ -342,7 +343,7 @@ class Run(Reads):
 
         if rng.random() < 0.3:
             reply = self.send("PUT", replica, self.url(doc) + "?new_edits=false", sent)
-            self.expect(work, reply)
+            self.expect(work, reply, 200 if sent.get("_deleted") else 201)
             return
         reply = self.send("POST", replica, "/_bulk_docs", {"new_edits": False, "docs": [sent]})
         try:
