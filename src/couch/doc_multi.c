@@ -202,6 +202,7 @@ static enum status item_atts_since(const struct json *item, struct arena *a,
     opts->atts_since = revs;
     opts->natts_since = n;
     opts->has_atts_since = true;
+    opts->attachments |= n != 0; /* an empty list asks for nothing, as CouchDB has it */
     return ST_OK;
 }
 

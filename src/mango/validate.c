@@ -304,7 +304,7 @@ static enum status check_options(const struct commit_op *op, const struct json *
         return ST_OK;
     if (!json_bool(partitioned, &yes))
         return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
-                        "`partitioned` option must be boolean");
+                        "`options.partitioned` field must have boolean type");
     if (yes && !db_partitioned(op->db))
         return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
                         "partitioned option cannot be true in a non-partitioned database.");

@@ -24,6 +24,16 @@ def test_conflicts_are_rows(db):
     assert db.get("a").json()["v"] == 3
 
 
+def test_a_bad_design_document_is_a_row(db):
+    bad = {"_id": "_design/d", "views": 1}
+    rows = db.bulk([{"_id": "a"}, bad, {"_id": "b"}])
+    assert rows[0]["ok"] and rows[2]["ok"]
+    assert rows[1]["id"] == "_design/d" and rows[1]["error"] == "invalid_design_doc"
+    assert db.get("_design/d").status == 404
+    error(db.post("_bulk_docs?atomic=true", {"docs": [{"_id": "c"}, bad]}), 400)
+    assert db.get("c").status == 404
+
+
 def test_same_id_twice_in_one_request(db):
     rows = db.bulk([{"_id": "a", "v": 1}, {"_id": "a", "v": 2}])
     assert rows[0]["ok"] is True
@@ -268,6 +278,12 @@ def test_bulk_get_attachments(db):
     assert stub["_attachments"]["t.txt"]["stub"] is True
     full = db.post("_bulk_get?attachments=true", ask).json()["results"][0]["docs"][0]["ok"]
     assert full["_attachments"]["t.txt"]["data"] == data
+    # Who says what he has wants what is newer.
+    rev = full["_rev"]
+    for since, part in ([["1-other"], "data"], [[rev], "stub"], [[], "stub"]):
+        ask = {"docs": [{"id": "a", "atts_since": since}]}
+        got = db.post("_bulk_get", ask).json()["results"][0]["docs"][0]["ok"]
+        assert part in got["_attachments"]["t.txt"], since
 
 
 def test_full_commit_header_is_ignored(db):
