@@ -11,7 +11,7 @@
 /* Destination: "id" or "id?rev=revision of what is there", escaped like a path. */
 static enum status parse_destination(struct request *rq, struct doc_edit *ed)
 {
-    struct slice to = rq_header(rq, "Destination"), query = slice_of(NULL, 0);
+    struct slice to = slice_trim(rq_header(rq, "Destination")), query = slice_of(NULL, 0);
     const char *mark;
     bool ok;
 
@@ -24,7 +24,7 @@ static enum status parse_destination(struct request *rq, struct doc_edit *ed)
         query = slice_of(mark + 1, (size_t)(to.p + to.n - mark - 1));
         to.n = (size_t)(mark - to.p);
     }
-    ok = percent_decode(rq->arena, to, false, &ed->id);
+    ok = percent_decode(rq->arena, to, true, &ed->id);
     if (ok && slice_starts(query, SLICE_LIT("rev=")))
         ok = percent_decode(rq->arena, slice_of(query.p + 4, query.n - 4), false, &ed->rev);
     else if (query.n != 0)

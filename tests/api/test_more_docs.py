@@ -119,6 +119,13 @@ def test_copy(db):
     assert body["rev"] == rev == db.get("a").json()["_rev"]
 
 
+def test_copy_reads_its_destination_as_a_path(db):
+    db.save("a", {})
+    assert copy(db, "a", "b+c").json()["id"] == "b c"
+    assert copy(db, "a", "b%2Bc").json()["id"] == "b+c"
+    assert copy(db, "a", "d ").json()["id"] == "d"
+
+
 def test_copy_over_what_is_there(db):
     db.save("a", {"n": 1})
     there = db.save("b", {"n": 0})
