@@ -86,9 +86,22 @@ static enum status parse_query(struct request *rq, struct slice query)
     return ST_OK;
 }
 
+/* "http://host/path" is what a proxy is asked for; a server has to take it too (RFC 9112). */
+static struct slice without_origin(struct slice uri)
+{
+    struct slice rest = uri, scheme = slice_cut(&rest, ':');
+    const char *path;
+
+    if ((!slice_ieq(scheme, SLICE_LIT("http")) && !slice_ieq(scheme, SLICE_LIT("https"))) ||
+        !slice_starts(rest, SLICE_LIT("//")))
+        return uri;
+    path = memchr(rest.p + 2, '/', rest.n - 2);
+    return path != NULL ? slice_of(path, (size_t)(rest.p + rest.n - path)) : SLICE_LIT("/");
+}
+
 enum status request_parse(struct request *rq, struct slice uri)
 {
-    struct slice query = uri;
+    struct slice query = without_origin(uri);
     struct slice path = slice_cut(&query, '?');
 
     TRY(parse_path(rq, path));

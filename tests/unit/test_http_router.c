@@ -42,6 +42,32 @@ static void assert_slice(struct slice s, const char *want)
 
 /* ---- targets ---- */
 
+static void an_origin_is_left_out(void **state)
+{
+    static const char *const same[] = {"/db/a%2Fb?x=1", "http://h:5984/db/a%2Fb?x=1",
+                                       "HTTPS://h/db/a%2Fb?x=1"};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct request rq;
+
+        assert_int_equal(parse(&rq, M_GET, same[i]), ST_OK);
+        assert_int_equal(rq.nseg, 2);
+        assert_slice(rq.seg[1], "a/b");
+        assert_int_equal(rq.nparams, 1);
+        arena_free(rq.arena);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct request rq;
+
+        assert_int_equal(parse(&rq, M_GET, i != 0 ? "http://h" : "/"), ST_OK);
+        assert_int_equal(rq.nseg, 0);
+        arena_free(rq.arena);
+        assert_int_equal(parse(&rq, M_GET, i != 0 ? "ftp://h/db" : "http:/db"), ST_BAD_REQUEST);
+        arena_free(rq.arena);
+    }
+}
+
 static void paths_are_split_then_decoded(void **state)
 {
     static const struct {
@@ -86,7 +112,7 @@ static void bad_escapes_are_refused(void **state)
 {
     static const char *const cases[] = {"/%",       "/%4",         "/db/%zz", "/db?a=%",
                                         "/db?%x=1", "db",          "*",       "",
-                                        "/a%00b",   "/db/..%00zz", "?a=1",    "http://h/db"};
+                                        "/a%00b",   "/db/..%00zz", "?a=1",    "ftp://h/db"};
     struct request rq;
 
     (void)state;
@@ -312,6 +338,7 @@ static void what_is_not_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_origin_is_left_out),
         cmocka_unit_test(paths_are_split_then_decoded),
         cmocka_unit_test(bad_escapes_are_refused),
         cmocka_unit_test(queries_are_decoded),
