@@ -205,6 +205,15 @@ static enum status gone(const struct edit *w, struct err *e)
     return err_set(e, ST_NOT_FOUND, w->exists ? "deleted" : "missing");
 }
 
+/* Who names no revision hears first whether the attachment is there, as CouchDB has it. */
+static enum status refuse_att_delete(struct edit *w, struct err *e)
+{
+    TRY(load_source(w, revtree_winner(&w->info.tree), e));
+    return w->has_source && doc_atts_find(&w->source, w->in->att->name) >= 0
+               ? conflict(e)
+               : err_set(e, ST_NOT_FOUND, "Document is missing attachment");
+}
+
 /* w->parent, or why there is none. */
 static enum status find_parent(struct edit *w, struct err *e)
 {
@@ -224,7 +233,7 @@ static enum status find_parent(struct edit *w, struct err *e)
         return ST_OK;
     }
     if (!dead)
-        return conflict(e);
+        return w->in->att_delete ? refuse_att_delete(w, e) : conflict(e);
     w->parent = revtree_winner(&w->info.tree);
     return ST_OK;
 }

@@ -81,6 +81,16 @@ def test_missing(db):
     assert reply.status in (200, 404)
 
 
+def test_delete_of_what_is_not_there(db):
+    rev = db.put("a/t", b"hello").json()["rev"]
+    error(db.delete("a/t"), 409)
+    error(db.delete("a/t?rev=1-abc"), 409)
+    missing = "Document is missing attachment"
+    assert error(db.delete("a/u"), 404, "not_found") == missing
+    assert error(db.delete("a/u?rev=" + rev), 404, "not_found") == missing
+    assert db.get("a").json()["_rev"] == rev
+
+
 def test_conditional_get(db):
     db.put("a/t", b"hello", headers={"Content-Type": "text/plain"})
     tag = db.get("a/t").headers["etag"]
