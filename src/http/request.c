@@ -68,9 +68,7 @@ enum status rq_json_param(struct request *rq, const char *name, const struct jso
     *out = NULL;
     if (v == NULL)
         return ST_OK;
-    if (json_parse(rq->arena, *v, out, &rq->err) != ST_OK)
-        return bad_param(rq, name, "JSON value", *v);
-    return ST_OK;
+    return json_parse(rq->arena, *v, out, &rq->err);
 }
 
 bool rq_none_match(const struct request *rq, struct slice tag)

@@ -212,6 +212,8 @@ def test_open_revs_that_are_no_list(db):
     assert db.get("a?open_revs=[]").json()["v"] == 1  # as if it was not asked for
     assert db.get("b?open_revs=[]").status == 404
     assert error(db.get("a?atts_since=null"), 400) == "Invalid list of revisions"
+    for bad in ("open_revs=x", "open_revs=", "atts_since=%5B"):
+        assert error(db.get("a?" + bad), 400, "bad_request").startswith("invalid UTF-8 JSON")
 
 
 def test_open_revs_latest(db):

@@ -133,6 +133,8 @@ class Reads:
     def op_open_revs(self, rng, replica, doc):
         base = self.models[replica]
         revs = self.some_revs(rng, replica, doc)
+        if not revs:
+            return  # None are as if it was not asked for.
         latest, full = rng.random() < 0.5, rng.random() < 0.5
         params = {"open_revs": [spell(rng, r) for r in revs]}
         if latest:
