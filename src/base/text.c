@@ -117,6 +117,18 @@ static size_t utf8_step(const unsigned char *p, size_t n)
     return len;
 }
 
+void utf8_repair(struct buf *b, struct slice s)
+{
+    for (size_t i = 0, len; i < s.n; i += len) {
+        len = utf8_step((const unsigned char *)s.p + i, s.n - i);
+        if (len != 0)
+            buf_append(b, s.p + i, len);
+        else
+            buf_str(b, "\xef\xbf\xbd");
+        len += len == 0;
+    }
+}
+
 bool utf8_valid(struct slice s)
 {
     const unsigned char *p = (const unsigned char *)s.p;

@@ -23,8 +23,9 @@ bool percent_decode(struct arena *a, struct slice in, bool plus_space, struct sl
 /* Escapes all but unreserved characters (RFC 3986). */
 void percent_encode(struct buf *b, struct slice in);
 
-bool utf8_valid(struct slice s);               /* no surrogates, no overlong forms */
-bool parse_u64(struct slice s, uint64_t *out); /* decimal digits only, no overflow */
+void utf8_repair(struct buf *b, struct slice s); /* s, U+FFFD for each byte that is no UTF-8 */
+bool utf8_valid(struct slice s);                 /* no surrogates, no overlong forms */
+bool parse_u64(struct slice s, uint64_t *out);   /* decimal digits only, no overflow */
 bool parse_i64(struct slice s, int64_t *out);
 bool slice_ieq(struct slice a, struct slice b); /* ASCII case-insensitive */
 /* What is before sep, or all; *rest moves behind it. */

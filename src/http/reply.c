@@ -170,10 +170,16 @@ void reply_ok(struct reply *rp, unsigned code)
 
 void reply_error_members(struct buf *b, enum status st, const struct err *e)
 {
+    struct buf reason;
+
     buf_str(b, "\"error\":");
     json_write_str(b, slice_str(e->word != NULL ? e->word : table[st].word));
     buf_str(b, ",\"reason\":");
-    json_write_str(b, slice_str(e->reason));
+    /* A reason may quote what the client sent, and be cut within a character. */
+    buf_init(&reason, sizeof(e->reason) * 3);
+    utf8_repair(&reason, slice_str(e->reason));
+    json_write_str(b, buf_slice(&reason));
+    buf_free(&reason);
 }
 
 void reply_error(struct reply *rp, enum status st, const struct err *e)

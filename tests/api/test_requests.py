@@ -131,3 +131,13 @@ def test_method_override(db):
     # only of POST
     assert db.get("b", headers={"X-HTTP-Method-Override": "DELETE"}).json()["_id"] == "b"
     assert json.loads(db.get("b").body)["v"] == 1
+
+
+def test_reasons_are_utf8(server, db):
+    for path in ("/a%FFb", "/%E4", "/%s/_all_docs?limit=%%ff%%fe" % db.name):
+        reply = server.put(path) if "?" not in path else server.get(path)
+        assert reply.status == 400
+        assert "\ufffd" in reply.body.decode("utf-8")
+    # cut within a character
+    reply = server.get("/%s/_all_docs?limit=%s" % (db.name, "a" + "%C3%A9" * 100))
+    assert error(reply, 400, "query_parse_error") and reply.body.decode("utf-8")
