@@ -14,9 +14,18 @@
  * large as their connection's memory. */
 enum { HTTP10_BLOCK = 1 << 10 };
 
+/* JSON is called JSON whatever the client accepts, as CouchDB has it. */
 static const char *content_type(const struct exchange *x)
 {
     return x->rp.content_type != NULL ? x->rp.content_type : "application/json";
+}
+
+static bool names_header(const struct reply *rp, const char *name)
+{
+    for (const struct reply_header *h = rp->headers; h != NULL; h = h->next)
+        if (strcmp(h->name, name) == 0)
+            return true;
+    return false;
 }
 
 static void add_headers(struct MHD_Response *r, const struct exchange *x)
@@ -31,7 +40,8 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x)
         MHD_add_response_header(r, "X-Couch-Request-ID", x->request_id);
         MHD_add_response_header(r, "X-CouchDB-Body-Time", ms);
     }
-    MHD_add_response_header(r, "Cache-Control", "must-revalidate");
+    if (!names_header(rp, "Cache-Control"))
+        MHD_add_response_header(r, "Cache-Control", "must-revalidate");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (rp->code != 304)
         MHD_add_response_header(r, "Content-Type", content_type(x));

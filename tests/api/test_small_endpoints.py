@@ -167,3 +167,22 @@ def test_all_dbs_takes_a_key(server, db):
     assert server.get('/_all_dbs?key="%s"' % db.name).json() == [db.name]
     assert server.get('/_all_dbs?key="no"').json() == []
     assert [row["key"] for row in server.get('/_dbs_info?key="%s"' % db.name).json()] == [db.name]
+
+
+def test_json_is_called_json_whatever_is_accepted(server, db):
+    db.save("a", {})
+    for accept in ("text/html", "image/png", "text/plain", "application/json;q=0", "x"):
+        for path in ("/_up", "/%s" % db.name, "/%s/a" % db.name, "/%s/_all_docs" % db.name, "/absent"):
+            reply = server.get(path, headers={"Accept": accept})
+            assert reply.headers["content-type"] == "application/json", (accept, path)
+
+
+def test_cache_control_is_said_once(server, db):
+    def told(path):
+        return server.raw(("GET %s HTTP/1.0\r\nHost: x\r\n%s\r\n" % (path, auth)).encode()).lower()
+
+    auth = "Authorization: %s\r\n" % server.auth_header()
+    for path in ("/_uuids", "/%s/_changes?feed=eventsource&timeout=1" % db.name):
+        head = told(path)
+        assert head.count(b"cache-control:") == 1 and b"cache-control: no-cache" in head, head
+    assert told("/_up").count(b"cache-control: must-revalidate") == 1
