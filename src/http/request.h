@@ -29,7 +29,8 @@ enum need {
     NEED_DOC_READ, /* member; in _users: whoever owns the document */
     NEED_DOC_WRITE,
     NEED_DB_ADMIN,
-    NEED_ADMIN /* server admin */
+    NEED_METRICS, /* server admin, or the role _metrics, which only reads figures */
+    NEED_ADMIN    /* server admin */
 };
 
 struct param {

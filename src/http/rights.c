@@ -37,6 +37,12 @@ static enum status deny_server(struct request *rq)
     return err_set(&rq->err, ST_UNAUTHORIZED, "You are not a server admin.");
 }
 
+static enum status deny_metrics(struct request *rq)
+{
+    return err_set(&rq->err, ST_UNAUTHORIZED,
+                   "You are not a server admin or read-only metrics user");
+}
+
 static enum status load_security(struct request *rq, const struct json **sec)
 {
     struct db *db;
@@ -83,6 +89,9 @@ enum status router_authorize(struct request *rq)
         return ST_OK;
     case NEED_USER:
         return rq->user.name.n != 0 ? ST_OK : deny_db(rq);
+    case NEED_METRICS:
+        return rq->user.admin || auth_has_role(&rq->user, SLICE_LIT("_metrics")) ? ST_OK
+                                                                                 : deny_metrics(rq);
     case NEED_ADMIN:
         return rq->user.admin ? ST_OK : deny_server(rq);
     case NEED_DB_READER:

@@ -13,6 +13,7 @@ from support.people import FAST, basic, ini, make_user, make_users_db
 from support.server import ROOT, Server
 
 OPEN, ADMIN, MEMBER, DB_ADMIN, USER = "open", "server admin", "member", "db admin", "user"
+METRICS = "server admin or _metrics"
 EXPECTED = {
     "/": OPEN,
     "/_up": OPEN,
@@ -26,6 +27,10 @@ EXPECTED = {
     "/_cluster_setup": ADMIN,
     "/_active_tasks": ADMIN,
     "/_replicate": ADMIN,
+    "/_node/{node}/_system": METRICS,
+    "/_node/{node}/_stats": METRICS,
+    "/_node/{node}/_stats/{att*}": METRICS,
+    "/_node/{node}/_prometheus": METRICS,
     "GET /{db}": MEMBER,
     "PUT /{db}": ADMIN,
     "DELETE /{db}": ADMIN,
@@ -43,7 +48,7 @@ EXPECTED = {
     "DELETE /{db}/_time_seq": DB_ADMIN,
     "/{db}/_shards": MEMBER,
     "/{db}/_shards/{docid}": MEMBER,
-    "/{db}/_sync_shards": DB_ADMIN,
+    "/{db}/_sync_shards": ADMIN,
     "/{db}/_view_cleanup": DB_ADMIN,
     "/{db}/_temp_view": MEMBER,
     "/{db}/_changes": MEMBER,
@@ -56,10 +61,10 @@ EXPECTED = {
     "PUT /{db}/_security": DB_ADMIN,
     "GET /{db}/_revs_limit": MEMBER,
     "PUT /{db}/_revs_limit": DB_ADMIN,
-    "/{db}/_purge": DB_ADMIN,
+    "/{db}/_purge": ADMIN,
     "GET /{db}/_purged_infos": MEMBER,
-    "GET /{db}/_purged_infos_limit": MEMBER,
-    "PUT /{db}/_purged_infos_limit": DB_ADMIN,
+    "GET /{db}/_purged_infos_limit": ADMIN,
+    "PUT /{db}/_purged_infos_limit": ADMIN,
     "/{db}/_find": MEMBER,
     "/{db}/_explain": MEMBER,
     "GET /{db}/_index": MEMBER,
@@ -157,7 +162,7 @@ def allowed(name, right):
         return True
     if right == USER:
         return name != "nobody"
-    if right == ADMIN:
+    if right in (ADMIN, METRICS):
         return False
     if right == DB_ADMIN:
         return name.startswith("dbadmin")
@@ -168,6 +173,8 @@ def denial(name, right):
     """Status and reason of a refusal."""
     if right == ADMIN:
         return 401, "You are not a server admin."
+    if right == METRICS:
+        return 401, "You are not a server admin or read-only metrics user"
     if name == "nobody":
         return 401, "You are not authorized to access this db."
     if right == DB_ADMIN and name in ("member", "role"):
@@ -194,6 +201,15 @@ def test_every_route_as_everybody(server, method, pattern):
         reply = server.request(method, target(pattern), None if method == "GET" else "{}")
         assert not is_denial(reply), reply
     server.put("/rights/_security", SECURITY)
+
+
+def test_a_scraper_reads_figures_and_nothing_else(server):
+    make_user(server, "scraper", "pw", ["_metrics"])
+    for path in ("_stats", "_stats/couchdb/httpd", "_system", "_prometheus"):
+        assert ask(server, "scraper", "GET", "/_node/_local/" + path).status == 200, path
+    for path in ("/_node/_local/_config", "/_node/_local", "/_all_dbs", "/_active_tasks"):
+        error(ask(server, "scraper", "GET", path), 401, "unauthorized")
+    error(ask(server, "scraper", "GET", "/rights"), 403, "forbidden")
 
 
 def test_head_needs_what_get_needs(server):
