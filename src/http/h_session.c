@@ -150,6 +150,12 @@ enum status h_session_post(struct request *rq, struct reply *rp)
         TRY(read_json(rq, l));
     else if (slice_ieq(type, SLICE_LIT("application/x-www-form-urlencoded")))
         TRY(read_form(rq, l));
+    else
+        return err_set(&rq->err, ST_MEDIA_TYPE,
+                       "Content-Type must be 'application/x-www-form-urlencoded' or "
+                       "'application/json'");
+    if (l->name.p == NULL)
+        return err_set(&rq->err, ST_BAD_REQUEST, "request body must contain a username");
     rq->scratch = l;
     rq_hash(rq, do_login, logged_in);
     return ST_OK;

@@ -77,12 +77,23 @@ def test_admins_have_sessions_that_outlive_a_restart(server):
     assert mode == 0o600
 
 
+def test_what_is_no_login(server):
+    for kind in ("text/plain", "multipart/form-data", "application/octet-stream"):
+        reply = server.post("/_session", b"name=ann&password=pw", headers={"Content-Type": kind}, auth=False)
+        error(reply, 415, "bad_content_type")
+        assert "set-cookie" not in reply.headers
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body, headers in (({}, None), ({"password": "pw"}, None), (b"", form), (b"password=pw", form)):
+        reply = server.post("/_session", body, headers=headers or {}, auth=False)
+        assert error(reply, 400, "bad_request") == "request body must contain a username"
+        assert "set-cookie" not in reply.headers
+
+
 def test_wrong_passwords(server):
     reply = server.post("/_session", {"name": "ann", "password": "no"}, auth=False)
     assert error(reply, 401, "unauthorized") == "Name or password is incorrect."
     assert reply.headers["set-cookie"].startswith("AuthSession=;")
     error(server.post("/_session", {"name": "who"}, auth=False), 401)
-    error(server.post("/_session", b"name=ann&password=pw", auth=False), 401)  # no form
     error(server.post("/_session", {"name": 1}, auth=False), 400)
     error(server.post("/_session", "[]", auth=False), 400)
     error(server.get("/_session?basic=true", auth=False), 401, "unauthorized")
