@@ -31,6 +31,9 @@ enum status partition_check_id(struct slice id, struct err *e)
         return err_word(e, ST_BAD_REQUEST, "illegal_docid", "Doc id must be of form partition:id");
     if (colon + 1 == id.p + id.n)
         return err_word(e, ST_BAD_REQUEST, "illegal_docid", "Document id must not be empty");
+    if (colon[1] == '_')
+        return err_word(e, ST_BAD_REQUEST, "illegal_docid",
+                        "Only reserved document ids may start with underscore.");
     return partition_check(slice_of(id.p, (size_t)(colon - id.p)), e);
 }
 

@@ -139,3 +139,17 @@ def test_partition_as_a_parameter(parts, db):
     assert parts.post("_all_docs", {"partition": "a"}).json()["rows"] == whole
     error(parts.get("_all_docs?partition=_a"), 400, "illegal_partition")
     error(db.get("_all_docs?partition=a"), 400, "query_parse_error")
+
+
+def test_two_partitions_in_one_request(parts):
+    fill(parts)
+    same = parts.get("_partition/a/_all_docs?partition=a").json()
+    assert same == parts.get("_partition/a/_all_docs").json()
+    reply = parts.get("_partition/a/_all_docs?partition=b")
+    assert (reply.status, reply.json()["error"]) == (400, "bad_request")
+    assert reply.json()["reason"] == "Conflicting value for `partition` in query string"
+
+
+def test_what_follows_the_partition_is_an_id_too(parts):
+    reply = parts.put("a:_x", {})
+    assert (reply.status, reply.json()["error"]) == (400, "illegal_docid")
