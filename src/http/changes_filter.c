@@ -29,15 +29,18 @@ static bool id_is_listed(void *arg, const struct seqrow *row, const struct doc_b
     return bsearch(&row->docid, l->ids, l->n, sizeof(*l->ids), id_cmp) != NULL;
 }
 
+/* NULL: something in it is no id. */
 static struct id_list *make_list(struct arena *a, const struct json *ids)
 {
     struct id_list *l = arena_zalloc(a, sizeof(*l));
     uint32_t n = 0;
 
     l->ids = arena_array(a, (size_t)ids->count + 1, sizeof(*l->ids));
-    for (const struct json *v = json_unpack(a, ids)->first; v != NULL; v = v->next)
-        if (v->type == JSON_STRING)
-            l->ids[n++] = v->text;
+    for (const struct json *v = json_unpack(a, ids)->first; v != NULL; v = v->next) {
+        if (v->type != JSON_STRING)
+            return NULL;
+        l->ids[n++] = v->text;
+    }
     qsort(l->ids, n, sizeof(*l->ids), id_cmp);
     for (uint32_t i = 0; i < n; i++)
         if (i == 0 || !slice_eq(l->ids[i], l->ids[l->n - 1]))
@@ -56,9 +59,10 @@ static enum status parse_doc_ids(struct request *rq, struct changes_opts *o)
     } else {
         TRY(rq_json_param(rq, "doc_ids", &ids));
     }
-    if (!json_is(ids, JSON_ARRAY))
-        return err_set(&rq->err, ST_BAD_REQUEST, "`doc_ids` filter parameter is not a list.");
-    list = make_list(rq->arena, ids);
+    list = json_is(ids, JSON_ARRAY) ? make_list(rq->arena, ids) : NULL;
+    if (list == NULL)
+        return err_set(&rq->err, ST_BAD_REQUEST,
+                       "`doc_ids` filter parameter is not a list of doc ids.");
     o->filter = id_is_listed;
     o->filter_arg = list;
     o->ids = list->ids;
@@ -160,7 +164,7 @@ enum status changes_filter_parse(struct request *rq, struct db *db, struct chang
 {
     const struct slice *v = rq_param(rq, "filter"), *view = rq_param(rq, "view");
 
-    if (v == NULL)
+    if (v == NULL || v->n == 0)
         return ST_OK;
     if (slice_eq(*v, SLICE_LIT("_doc_ids")))
         return parse_doc_ids(rq, opts);

@@ -38,7 +38,8 @@ enum status feed_params_parse(struct request *rq, struct feed_params *f)
         if (!slice_eq(*hb, SLICE_LIT("true")) &&
             (!parse_u64(*hb, &heartbeat_ms) || heartbeat_ms == 0))
             return err_set(&rq->err, ST_BAD_REQUEST,
-                           "The heartbeat value should be a positive integer (in milliseconds).");
+                           "Invalid heartbeat value. Expecting a positive integer value "
+                           "(in milliseconds).");
         if (heartbeat_ms > LIMIT_CHANGES_TIMEOUT_MS)
             heartbeat_ms = LIMIT_CHANGES_TIMEOUT_MS;
     }

@@ -50,8 +50,11 @@ static enum status parse_changes(struct request *rq, struct changes_feed *f)
 {
     struct changes_opts *o = &f->opts;
     const struct slice *interval = rq_param(rq, "seq_interval");
+    const struct json *body;
 
     o->limit = UINT64_MAX;
+    if (rq->method == M_POST && rq->body.n != 0) /* also where no filter reads it */
+        TRY(rq_object(rq, &body));
     TRY(feed_params_parse(rq, &f->p));
     TRY(parse_since(rq, f));
     TRY(parse_style(rq, o));

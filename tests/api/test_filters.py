@@ -84,3 +84,22 @@ def test_every_id_is_above_what_is_no_string(mixed):
             found = mixed.post("_find", {"selector": {"_id": {op: low}}}).json()["docs"]
             assert len(found) == n
     assert ids(select(mixed, {"type": {"$lt": []}}).json()) == ["a", "b", "c"]
+
+
+def test_an_empty_filter_is_none(mixed):
+    assert ids(mixed.get("_changes?filter=").json()) == ["a", "b", "c", "_design/d"]
+
+
+def test_doc_ids_are_strings(mixed):
+    for bad in ("[1]", '["a",null]', '"a"', "{}"):
+        reply = mixed.get("_changes?filter=_doc_ids&doc_ids=" + bad)
+        assert error(reply, 400, "bad_request") == "`doc_ids` filter parameter is not a list of doc ids."
+    error(mixed.get("_changes?filter=_doc_ids&doc_ids=x"), 400, "bad_request")
+
+
+def test_a_body_that_no_filter_reads_is_an_object_all_the_same(mixed):
+    json = {"Content-Type": "application/json"}
+    for query in ("", "?filter=_design", "?feed=longpoll"):
+        assert mixed.post("_changes" + query, b"", headers=json).status == 200
+        error(mixed.post("_changes" + query, b"x", headers=json), 400, "bad_request")
+        error(mixed.post("_changes" + query, []), 400, "bad_request")
