@@ -60,12 +60,22 @@ static enum status opt_u64(const struct source *s, const char *name, uint64_t *o
     return ST_OK;
 }
 
+/* Of the last parameter of that name, counted from 1; 0: there is none. */
+static uint32_t param_place(const struct request *rq, const char *name)
+{
+    uint32_t i = rq->nparams;
+
+    while (i > 0 && !slice_eq(rq->params[i - 1].name, slice_str(name)))
+        i--;
+    return i;
+}
+
 static enum status opt_key(const struct source *s, const char *name, const char *alias,
                            struct slice *out, bool *has)
 {
     const struct json *v;
 
-    if (!s->body_wins && rq_param(s->rq, name) == NULL && rq_param(s->rq, alias) != NULL)
+    if (!s->body_wins && param_place(s->rq, name) < param_place(s->rq, alias))
         name = alias;
     TRY(opt_json(s, name, &v));
     if (v == NULL)
@@ -73,10 +83,82 @@ static enum status opt_key(const struct source *s, const char *name, const char 
     if (v == NULL)
         return ST_OK;
     *has = true;
-    if (v->type == JSON_STRING)
-        *out = v->text;
-    else /* ids are strings: anything of a lower type sorts before them, of a higher one behind */
-        *out = v->type < JSON_STRING ? SLICE_LIT("") : SLICE_LIT("\xff\xff\xff\xff");
+    /* Ids are compared as CouchDB's storage compares them, not as views: whatever is no string, an
+     * object too, comes before all of them. */
+    *out = v->type == JSON_STRING ? v->text : SLICE_LIT("");
+    return ST_OK;
+}
+
+/* `key` stands for both ends; an end that the URL names behind it counts more. */
+static bool comes_later(const struct source *s, const char *name, const char *alias)
+{
+    uint32_t a = param_place(s->rq, name), b = param_place(s->rq, alias);
+
+    if (s->body_wins && json_get(s->body, "key") != NULL)
+        return false;
+    return (a > b ? a : b) > param_place(s->rq, "key");
+}
+
+static enum status parse_range(const struct source *s, struct all_docs_opts *o)
+{
+    struct slice key;
+    bool has_key = false;
+    const struct slice *from = rq_param(s->rq, "startkey_docid");
+
+    TRY(opt_key(s, "startkey", "start_key", &o->start, &o->has_start));
+    TRY(opt_key(s, "endkey", "end_key", &o->end, &o->has_end));
+    TRY(opt_key(s, "key", "key", &key, &has_key));
+    if (has_key && !(o->has_start && comes_later(s, "startkey", "start_key"))) {
+        o->start = key;
+        o->has_start = true;
+    }
+    if (has_key && !(o->has_end && comes_later(s, "endkey", "end_key"))) {
+        o->end = key;
+        o->has_end = true;
+    }
+    /* Alone it is a start, so that who pages with it gets on. */
+    if (from == NULL)
+        from = rq_param(s->rq, "start_key_doc_id");
+    if (!o->has_start && from != NULL && rq_param(s->rq, "keys") == NULL) {
+        o->start = *from;
+        o->has_start = true;
+    }
+    return ST_OK;
+}
+
+static enum status opt_word(const struct source *s, const char *name, const char *const *words)
+{
+    const struct slice *v = rq_param(s->rq, name);
+
+    for (size_t i = 0; v != NULL && words[i] != NULL; i++)
+        if (slice_eq(*v, slice_str(words[i])))
+            return ST_OK;
+    return v == NULL ? ST_OK
+                     : err_word(&s->rq->err, ST_BAD_REQUEST, "query_parse_error",
+                                "Invalid value for `%s`.", name);
+}
+
+/* What means something for views only: checked as there, so that a mistake is told. */
+static enum status parse_view_options(const struct source *s)
+{
+    static const char *const stale[] = {"ok", "update_after", NULL};
+    static const char *const update[] = {"true", "false", "lazy", NULL};
+    bool reduce = false, group = false, sorted = true;
+    uint64_t level = 0;
+
+    TRY(opt_bool(s, "reduce", &reduce));
+    TRY(opt_bool(s, "group", &group));
+    TRY(opt_bool(s, "sorted", &sorted));
+    TRY(opt_u64(s, "group_level", &level));
+    TRY(opt_word(s, "stale", stale));
+    TRY(opt_word(s, "update", update));
+    TRY(opt_word(s, "stable", (const char *const[]){"true", "false", NULL}));
+    if (reduce)
+        return err_word(&s->rq->err, ST_BAD_REQUEST, "query_parse_error",
+                        "Reduce is invalid for map-only views.");
+    if (group || level != 0)
+        return err_word(&s->rq->err, ST_BAD_REQUEST, "query_parse_error",
+                        "Invalid use of grouping on a map view.");
     return ST_OK;
 }
 
@@ -119,7 +201,8 @@ static enum status parse_keys(const struct source *s, struct rows *r)
     return ST_OK;
 }
 
-/* ?partition=p: the rows of one, as _partition/p/_all_docs has them. */
+/* ?partition=p: the rows of one, as _partition/p/_all_docs has them; there, and for lists that
+ * partitions do not matter for, it is checked. */
 static enum status parse_partition(const struct source *s, struct rows *r)
 {
     const struct json *v = in_body(s, "partition");
@@ -134,26 +217,23 @@ static enum status parse_partition(const struct source *s, struct rows *r)
         return err_word(&s->rq->err, ST_BAD_REQUEST, "query_parse_error",
                         "`partition` parameter is not supported on this db");
     TRY(partition_check(p, &s->rq->err));
-    r->opts.prefix = arena_printf(s->rq->arena, "%.*s:", (int)p.n, p.p);
+    if (rq_arg(s->rq, "p").n != 0 && !slice_eq(rq_arg(s->rq, "p"), p))
+        return err_set(&s->rq->err, ST_BAD_REQUEST,
+                       "Conflicting value for `partition` in query string");
+    if (r->kind == ROWS_ALL)
+        r->opts.prefix = arena_printf(s->rq->arena, "%.*s:", (int)p.n, p.p);
     return ST_OK;
 }
 
 static enum status parse_rows(const struct source *s, struct rows *r)
 {
     struct all_docs_opts *o = &r->opts;
-    struct slice key;
-    bool has_key = false;
 
     o->inclusive_end = true;
     o->limit = UINT64_MAX;
-    TRY(opt_key(s, "startkey", "start_key", &o->start, &o->has_start));
-    TRY(opt_key(s, "endkey", "end_key", &o->end, &o->has_end));
-    TRY(opt_key(s, "key", "key", &key, &has_key));
-    if (has_key) {
-        o->start = o->end = key;
-        o->has_start = o->has_end = true;
-    }
+    TRY(parse_range(s, o));
     TRY(parse_flags(s, r));
+    TRY(parse_view_options(s));
     TRY(opt_u64(s, "limit", &o->limit));
     TRY(opt_u64(s, "skip", &o->skip));
     return parse_keys(s, r);
@@ -163,7 +243,7 @@ static enum status parse_rows(const struct source *s, struct rows *r)
 
 static void write_head(struct rows *r, struct buf *out, bool has_row)
 {
-    uint64_t offset = UINT64_MAX;
+    uint64_t offset = UINT64_MAX, total;
     struct db_counts c;
 
     r->begun = true;
@@ -175,9 +255,10 @@ static void write_head(struct rows *r, struct buf *out, bool has_row)
     buf_str(out, "{\"total_rows\":");
     db_get_counts(r->db, &c);
     if (r->kind == ROWS_DESIGN)
-        buf_u64(out, all_docs_count(r->db, r->opts.prefix));
+        total = all_docs_count(r->db, r->opts.prefix);
     else
-        buf_u64(out, r->reader != NULL ? all_docs_total(r->reader) : c.docs);
+        total = r->reader != NULL ? all_docs_total(r->reader) : c.docs;
+    buf_u64(out, total);
     if (r->update_seq) {
         buf_str(out, ",\"update_seq\":\"");
         seq_write(out, r->db, c.update_seq);
@@ -186,8 +267,8 @@ static void write_head(struct rows *r, struct buf *out, bool has_row)
     if (r->reader != NULL)
         offset = all_docs_offset(r->reader);
     buf_str(out, ",\"offset\":");
-    if (offset != UINT64_MAX)
-        buf_u64(out, offset);
+    if (offset != UINT64_MAX) /* among all documents, but never above total_rows, as CouchDB */
+        buf_u64(out, offset < total ? offset : total);
     else /* keys, or too far to count */
         buf_str(out, "null");
     buf_str(out, ",\"rows\":[");
@@ -302,8 +383,7 @@ enum status rows_new(struct request *rq, struct db *db, enum rows_kind kind,
     TRY(rq_partition(rq, &r->opts.prefix));
     if (kind == ROWS_DESIGN)
         r->opts.prefix = SLICE_LIT("_design/");
-    if (kind == ROWS_ALL && r->opts.prefix.n == 0)
-        TRY(parse_partition(&source, r));
+    TRY(parse_partition(&source, r));
     TRY(parse_rows(&source, r));
     if (r->keys == NULL)
         return ST_OK;

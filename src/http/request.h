@@ -114,7 +114,8 @@ bool rq_flag(const struct request *rq, const char *name);
 /* In upper or lower case. */
 enum status rq_bool(struct request *rq, const char *name, bool *out) MUST_CHECK;
 enum status rq_u64(struct request *rq, const char *name, uint64_t *out) MUST_CHECK;
-/* A parameter whose value is JSON (keys, startkey, open_revs); NULL when absent. */
+/* A parameter whose value is JSON (keys, startkey, open_revs); NULL when absent. ST_BAD_REQUEST
+ * bad_request: as a body that is no JSON. */
 enum status rq_json_param(struct request *rq, const char *name, const struct json **out) MUST_CHECK;
 
 /* ---- body ---- */

@@ -152,3 +152,59 @@ def test_many_rows_in_pages(db):
             break
         start = rows[500]["id"]
     assert seen == want
+
+
+def test_bounds_in_their_order(full):
+    def keys(**params):
+        return ids(full.rows("_all_docs?" + "&".join("%s=%s" % p for p in params.items())))
+
+    assert keys(startkey='"a"', start_key='"b"', endkey='"b"') == ["b"]
+    assert keys(start_key='"b"', startkey='"a"', endkey='"b"') == ["a", "aa", "b"]
+    assert keys(key='"aa"', startkey='"a"') == ["a", "aa"]  # what comes later counts
+    assert keys(startkey='"a"', key='"aa"') == ["aa"]
+    assert keys(key='"aa"', endkey='"b"') == ["aa", "b"]
+    assert keys(key='"aa"', end_key='"a"') == []
+
+
+def test_what_is_no_string_comes_before_all_ids(full):
+    for low in ("{}", "[]", '["x"]', "null", "7"):
+        assert ids(full.rows("_all_docs?startkey=" + low)) == IDS
+        assert full.rows("_all_docs?endkey=" + low) == []
+        assert full.rows("_all_docs?key=" + low) == []
+        assert ids(full.rows("_all_docs?descending=true&endkey=" + low)) == IDS[::-1]
+
+
+def test_startkey_docid_alone_is_a_start(full):
+    for name in ("startkey_docid", "start_key_doc_id"):
+        assert ids(full.rows("_all_docs?%s=a&endkey=%%22b%%22" % name)) == ["a", "aa", "b"]
+        assert ids(full.rows("_all_docs?startkey=%%22aa%%22&endkey=%%22b%%22&%s=a" % name)) == ["aa", "b"]
+        assert ids(full.rows("_all_docs?keys=[%%22a%%22]&%s=b" % name)) == ["a"]
+
+
+def test_options_of_views(full):
+    for fine in ("reduce=false", "group=false", "group_level=0", "stale=ok", "update=lazy", "stable=true", "sorted=false"):
+        assert ids(full.rows("_all_docs?" + fine)) == IDS
+    for bad in ("reduce=true", "group=true", "group_level=1", "reduce=x", "sorted=x", "stale=x", "update=x", "stable=x"):
+        for path in ("_all_docs", "_design_docs", "_local_docs"):
+            error(full.get("%s?%s" % (path, bad)), 400, "query_parse_error")
+    for bad in ({"reduce": True}, {"group": True}, {"group_level": 1}):
+        error(full.post("_all_docs", bad), 400, "query_parse_error")
+        error(full.post("_all_docs/queries", {"queries": [bad]}), 400, "query_parse_error")
+    for path in ("_all_docs", "_design_docs", "_local_docs"):
+        error(full.get(path + "?partition=x"), 400, "query_parse_error")
+
+
+def test_a_parameter_that_is_no_json(full):
+    for name in ("key", "keys", "startkey", "endkey"):
+        for value in ("a", "", "%22a", "[", "%22%ff%22"):
+            reply = full.get("_all_docs?%s=%s" % (name, value))
+            assert error(reply, 400, "bad_request").startswith("invalid UTF-8 JSON")
+
+
+def test_offsets_of_design_documents(full):
+    """Counted among all documents, but never above total_rows."""
+    full.save("_design/a", {})
+    full.save("_design/b", {})
+    for query, offset in (("", 3), ("?key=%22_design/z%22", 3), ("?startkey=%22b%22", 3), ("?limit=0", 3)):
+        reply = full.get("_design_docs" + query).json()
+        assert (reply["total_rows"], reply["offset"]) == (3, offset), query
