@@ -65,6 +65,15 @@ static bool is_name(struct slice s)
     return slice_eq(s, SLICE_LIT("name")) || slice_eq(s, SLICE_LIT("username"));
 }
 
+/* `name` and `username` are the same. */
+static enum status set_name(struct request *rq, struct login *l, struct slice name)
+{
+    if (l->name.p != NULL && !slice_eq(l->name, name))
+        return err_set(&rq->err, ST_BAD_REQUEST, "request body contains different usernames");
+    l->name = name;
+    return ST_OK;
+}
+
 static enum status read_form(struct request *rq, struct login *l)
 {
     struct slice rest = rq->body;
@@ -76,29 +85,36 @@ static enum status read_form(struct request *rq, struct login *l)
             !percent_decode(rq->arena, value, true, &value))
             return err_set(&rq->err, ST_BAD_REQUEST, "invalid_url_encoding");
         if (is_name(name))
-            l->name = value;
+            TRY(set_name(rq, l, value));
         else if (slice_eq(name, SLICE_LIT("password")))
             l->password = value;
     }
     return ST_OK;
 }
 
+static enum status read_text(struct request *rq, const struct json *body, const char *name,
+                             struct slice *out)
+{
+    const struct json *v = json_get(body, name);
+
+    if (v == NULL)
+        return ST_OK;
+    if (v->type != JSON_STRING)
+        return err_set(&rq->err, ST_BAD_REQUEST, "%s must be a string", name);
+    *out = v->text;
+    return ST_OK;
+}
+
 static enum status read_json(struct request *rq, struct login *l)
 {
-    const struct json *body, *name, *password;
+    struct slice username = slice_of(NULL, 0);
+    const struct json *body;
 
     TRY(rq_object(rq, &body));
-    name = json_get(body, "name");
-    if (name == NULL)
-        name = json_get(body, "username");
-    password = json_get(body, "password");
-    if (name != NULL && name->type != JSON_STRING)
-        return err_set(&rq->err, ST_BAD_REQUEST, "name must be a string");
-    if (password != NULL && password->type != JSON_STRING)
-        return err_set(&rq->err, ST_BAD_REQUEST, "password must be a string");
-    l->name = name != NULL ? name->text : slice_of(NULL, 0);
-    l->password = password != NULL ? password->text : slice_of(NULL, 0);
-    return ST_OK;
+    TRY(read_text(rq, body, "name", &l->name));
+    TRY(read_text(rq, body, "username", &username));
+    TRY(read_text(rq, body, "password", &l->password));
+    return username.p != NULL ? set_name(rq, l, username) : ST_OK;
 }
 
 static void do_login(struct request *rq)

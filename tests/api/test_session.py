@@ -83,6 +83,9 @@ def test_what_is_no_login(server):
         error(reply, 415, "bad_content_type")
         assert "set-cookie" not in reply.headers
     form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body, headers in (({"name": "ann", "username": "bob"}, None), (b"name=ann&username=bob", form)):
+        reply = server.post("/_session", body, headers=headers or {}, auth=False)
+        assert error(reply, 400, "bad_request") == "request body contains different usernames"
     for body, headers in (({}, None), ({"password": "pw"}, None), (b"", form), (b"password=pw", form)):
         reply = server.post("/_session", body, headers=headers or {}, auth=False)
         assert error(reply, 400, "bad_request") == "request body must contain a username"
