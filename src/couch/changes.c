@@ -186,6 +186,7 @@ struct changes {
     uint64_t rows;                 /* emitted */
     uint64_t scanned;
     bool done, at_end;
+    bool *shown; /* of the row's leaves; NULL: all. arena */
     bool picked; /* rows were looked up: `scanned` is not all that lie before `last` */
 };
 
@@ -225,12 +226,17 @@ uint64_t changes_last_seq(const struct changes *c)
     return c->last;
 }
 
-static void write_leaves(const struct docinfo *info, struct arena *a, struct buf *out)
+static void write_leaves(const struct docinfo *info, const bool *shown, struct arena *a,
+                         struct buf *out)
 {
     uint32_t *leaves, n = revtree_leaves(&info->tree, a, &leaves);
+    bool first = true;
 
     for (uint32_t i = 0; i < n; i++) {
-        buf_str(out, i > 0 ? ",{\"rev\":\"" : "{\"rev\":\"");
+        if (shown != NULL && !shown[i])
+            continue;
+        buf_str(out, first ? "{\"rev\":\"" : ",{\"rev\":\"");
+        first = false;
         rev_write(out, &info->tree.nodes[leaves[i]].rev);
         buf_str(out, "\"}");
     }
@@ -302,7 +308,7 @@ static enum status write_row(struct changes *c, uint64_t seq, const struct seqro
     json_write_str(out, row->docid);
     buf_str(out, ",\"changes\":[");
     if (tree && c->opts.style_all_docs) {
-        write_leaves(&info, c->arena, out);
+        write_leaves(&info, c->shown, c->arena, out);
     } else {
         buf_str(out, "{\"rev\":\"");
         rev_write(out, &row->winner);
@@ -317,14 +323,62 @@ static enum status write_row(struct changes *c, uint64_t seq, const struct seqro
     return ST_OK;
 }
 
+static enum status leaf_passes(struct changes *c, const struct seqrow *row, const struct revnode *n,
+                               bool *pass, struct err *e)
+{
+    struct seqrow leaf = *row;
+    struct doc_again again;
+    struct doc_body body;
+    enum status st = n->has_body ? doc_load_body(c->db, &n->ptr, c->arena, &body, e) : ST_NOT_FOUND;
+
+    if (st == ST_NOT_FOUND && n->has_body) {
+        st = doc_load_again(c->db, row->docid, &n->rev, true, c->arena, &again, e);
+        if (st == ST_OK)
+            body = again.body;
+    }
+    if (st == ST_NOT_FOUND) /* replaced since the snapshot: then the document is in a later row */
+        return ST_OK;
+    TRY(st);
+    leaf.winner = n->rev;
+    leaf.flags &= ~(unsigned)DOCINFO_DELETED;
+    leaf.flags |= n->deleted ? DOCINFO_DELETED : 0;
+    *pass = c->opts.filter(c->opts.filter_arg, &leaf, &body);
+    return ST_OK;
+}
+
+/* All leaves are to be shown, and the filter reads documents: each is asked about, as in CouchDB,
+ * so that a replicator that filters gets a losing leaf that it wants, and no other. */
+static enum status leaves_pass(struct changes *c, const struct seqrow *row, bool *pass,
+                               struct err *e)
+{
+    struct docinfo info;
+    uint32_t *leaves, n;
+    enum status st = doc_info(c->db, c->cursor->snap, row->docid, c->arena, &info, e);
+
+    *pass = false;
+    if (st == ST_NOT_FOUND) /* purged since the snapshot */
+        return ST_OK;
+    TRY(st);
+    n = revtree_leaves(&info.tree, c->arena, &leaves);
+    c->shown = arena_zalloc(c->arena, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        TRY(leaf_passes(c, row, &info.tree.nodes[leaves[i]], &c->shown[i], e));
+        *pass |= c->shown[i];
+    }
+    return ST_OK;
+}
+
 static enum status passes(struct changes *c, const struct seqrow *row, bool *pass, struct err *e)
 {
     struct doc_body body;
     bool load = c->opts.filter_needs_body;
 
     *pass = true;
+    c->shown = NULL;
     if (c->opts.filter == NULL)
         return ST_OK;
+    if (load && c->opts.style_all_docs && (row->flags & DOCINFO_CONFLICTS) != 0)
+        return leaves_pass(c, row, pass, e);
     if (load) {
         enum status st = changes_cursor_body(c->cursor, row, c->arena, &body, e);
 

@@ -23,7 +23,8 @@ struct changes_opts {
     uint64_t limit; /* UINT64_MAX: none */
     bool descending, style_all_docs, include_docs, conflicts, attachments, att_encoding_info;
     uint64_t seq_interval; /* 0 or 1: every row has a seq */
-    /* NULL: all. Sees the winner's row; body is loaded only when needs_body. */
+    /* NULL: all. Sees the winner's row; body is loaded only when needs_body. With style_all_docs
+     * and needs_body it sees each leaf as if it was the winner, and those that pass are shown. */
     bool (*filter)(void *arg, const struct seqrow *row, const struct doc_body *body);
     void *filter_arg;
     bool filter_needs_body;

@@ -103,3 +103,26 @@ def test_a_body_that_no_filter_reads_is_an_object_all_the_same(mixed):
         assert mixed.post("_changes" + query, b"", headers=json).status == 200
         error(mixed.post("_changes" + query, b"x", headers=json), 400, "bad_request")
         error(mixed.post("_changes" + query, []), 400, "bad_request")
+
+
+def test_each_leaf_is_asked_about(db):
+    revs = ["1-" + c * 32 for c in "abcd"]
+    docs = [{"_id": "x", "_rev": r, "n": n} for n, r in enumerate(revs[:3])]
+    docs.append({"_id": "x", "_rev": revs[3], "n": 2, "_deleted": True})
+    db.post("_bulk_docs", {"docs": docs, "new_edits": False})
+    db.save("y", {"n": 0})
+
+    def shown(selector, style="all_docs", more=""):
+        feed = select(db, selector, "&style=" + style + more).json()
+        return {r["id"]: [c["rev"] for c in r["changes"]] for r in feed["results"]}
+
+    assert shown({"n": 0})["x"] == [revs[0]] and "y" in shown({"n": 0})
+    assert shown({"n": 1}) == {"x": [revs[1]]}
+    assert shown({"n": 2}) == {"x": [revs[2], revs[3]]}
+    assert shown({"n": 2, "_deleted": {"$exists": False}}) == {"x": [revs[2]]}
+    assert shown({"_deleted": True}) == {"x": [revs[3]]}
+    assert shown({"n": 7}) == {}
+    assert shown({"n": 1}, "main_only") == {}  # the winner only
+    assert shown({"n": 2}, "main_only") == {"x": [revs[2]]}
+    row = select(db, {"n": 1}, "&style=all_docs&include_docs=true&conflicts=true").json()["results"][0]
+    assert row["doc"]["_rev"] == revs[2] and row["changes"] == [{"rev": revs[1]}]
