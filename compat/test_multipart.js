@@ -128,7 +128,9 @@ test('a document travels as CouchDB sends it', async () => {
       continue;
     }
     const put = { method: 'PUT', headers: { 'content-type': type }, body: data };
-    assert.strictEqual((await call('copy/j?new_edits=false', put)).status, 201);
+    const deleted = data.toString().includes('_deleted');
+    const { status } = await call('copy/j?new_edits=false', put);
+    assert.strictEqual(status, deleted ? 200 : 201);
   }
   assert.deepStrictEqual(seen.sort(), [
     'application/json', 'application/json', 'application/json', 'multipart/related',

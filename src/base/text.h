@@ -30,5 +30,5 @@ bool parse_i64(struct slice s, int64_t *out);
 bool slice_ieq(struct slice a, struct slice b); /* ASCII case-insensitive */
 /* What is before sep, or all; *rest moves behind it. */
 struct slice slice_cut(struct slice *rest, char sep);
-struct slice slice_trim(struct slice s);        /* spaces and tabs off both ends */
+struct slice slice_trim(struct slice s); /* spaces and tabs off both ends */
 #endif

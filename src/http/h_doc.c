@@ -150,7 +150,6 @@ static bool is_one_small(const struct request *rq, const struct get_opts *o)
            o->open_revs == NULL && !is_local(rq_arg(rq, "docid"));
 }
 
-/* NOLINTNEXTLINE(readability-function-size): what reply_related takes */
 static enum status write_revision(struct request *rq, struct reply *rp, struct db *db,
                                   struct docinfo *info, int node, const struct doc_read_opts *o)
 {

@@ -1,20 +1,10 @@
 /* http/h_purge.c: _purge and what is remembered of it (couchdb-surface C.7). */
 #include "base/limits.h"
-#include "couch/doc_write.h"
 #include "couch/purge.h"
 #include "http/handlers.h"
 #include "http/stream.h"
 
 /* ---- POST /{db}/_purge ---- */
-
-/* A _local document has no revisions that could be purged. */
-static enum status check_id(struct slice id, struct err *e)
-{
-    TRY(doc_id_check(id, e));
-    return !slice_starts(id, SLICE_LIT("_local/"))
-               ? ST_OK
-               : err_word(e, ST_BAD_REQUEST, "illegal_docid", "_local documents are not purged");
-}
 
 static enum status read_revs(struct request *rq, const struct json *list, struct commit_op *op)
 {
@@ -82,7 +72,9 @@ enum status h_purge(struct request *rq, struct reply *rp)
         ops[n].kind = COMMIT_PURGE;
         ops[n].db = db;
         ops[n].docid = m->key;
-        TRY(check_id(m->key, &rq->err));
+        if (m->key.n == 0)
+            return err_word(&rq->err, ST_BAD_REQUEST, "illegal_docid",
+                            "Document id must not be empty");
         TRY(read_revs(rq, m, &ops[n]));
         revs += ops[n].npath;
     }

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import time
 
 import pytest
 from support.check import error
@@ -120,7 +121,6 @@ def test_resumes_after_a_kill(remote):
     with Server() as own:
         body = {"source": url(remote, "ksrc"), "target": "kdst", "create_target": True}
         import threading
-        import time
 
         def post():
             try:
@@ -171,6 +171,10 @@ def test_cancel_by_id(server, remote):
         assert found.endswith("+continuous")
         reply = server.post("/_replicate", {"cancel": True, name: found})
         assert reply.status == 200 and reply.json() == {"ok": True, "_local_id": found}
+        end = time.monotonic() + 20
+        while server.post("/_replicate", {"cancel": True, name: found}).status != 404:
+            assert time.monotonic() < end  # until it has stopped it is there
+            time.sleep(0.05)
         for value in (found, "x" * 32, "x", "", found[:31]):
             reply = server.post("/_replicate", {"cancel": True, name: value})
             assert reply.status == 404, reply

@@ -218,6 +218,19 @@ static void utf8_refuses(void **state)
     assert_true(utf8_valid(SLICE_LIT("\0 is fine")));
 }
 
+static void utf8_repairs(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 64);
+    utf8_repair(&b, SLICE_LIT("a\xff\xc3(\xc3\xa9\xe2\x82"));
+    assert_true(slice_eq(buf_slice(&b), SLICE_LIT("a\xef\xbf\xbd\xef\xbf\xbd(\xc3\xa9"
+                                                  "\xef\xbf\xbd\xef\xbf\xbd")));
+    assert_true(utf8_valid(buf_slice(&b)));
+    buf_free(&b);
+}
+
 static void integers(void **state)
 {
     uint64_t u;
@@ -266,7 +279,8 @@ int main(void)
         cmocka_unit_test(base64_round_trip),  cmocka_unit_test(base64_refuses),
         cmocka_unit_test(percent_round_trip), cmocka_unit_test(percent_refuses),
         cmocka_unit_test(utf8_all_codes),     cmocka_unit_test(utf8_refuses),
-        cmocka_unit_test(integers),           cmocka_unit_test(small_things),
+        cmocka_unit_test(utf8_repairs),       cmocka_unit_test(integers),
+        cmocka_unit_test(small_things),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
