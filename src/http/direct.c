@@ -66,7 +66,6 @@ static enum sent send_some(struct exchange *x)
 
     while ((m.msg_iovlen = chunk_parts(x, head, x->piece_off, v)) != 0) {
         thread_pause();
-        thread_pause();
         n = sendmsg(client_socket(x->client), &m, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
