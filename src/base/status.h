@@ -15,6 +15,7 @@ enum status {
     ST_EXISTS,          /* 412 file_exists */
     ST_MISSING_STUB,    /* 412 missing_stub */
     ST_BAD_REQUEST,     /* 400 bad_request, or err.word */
+    ST_BAD_DDOC,        /* 400 invalid_design_doc */
     ST_UNAUTHORIZED,    /* 401 unauthorized */
     ST_FORBIDDEN,       /* 403 forbidden */
     ST_METHOD,          /* 405 method_not_allowed */

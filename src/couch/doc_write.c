@@ -33,7 +33,9 @@ struct edit {
 
 bool doc_error_is_row(enum status st)
 {
-    return st == ST_CONFLICT || st == ST_NOT_FOUND || st == ST_MISSING_STUB || st == ST_FORBIDDEN;
+    return st == ST_CONFLICT || st == ST_NOT_FOUND || st == ST_MISSING_STUB || st == ST_FORBIDDEN ||
+           st ==
+               ST_BAD_DDOC; /* CouchDB looks at design documents one by one, at their own writes */
 }
 
 struct slice doc_op_id(struct arena *a, const struct commit_op *op)

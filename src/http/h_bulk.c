@@ -164,12 +164,6 @@ static void refused_row(struct request *rq, struct bulk_row *r, const struct jso
     r->rev = named_rev(rq->arena, doc);
 }
 
-/* CouchDB looks at what design documents hold one by one, at their own writes. */
-static bool is_bad_design(const struct err *e)
-{
-    return e->word != NULL && strcmp(e->word, "invalid_design_doc") == 0;
-}
-
 static enum status prepare_rows(struct request *rq, struct db *db, const struct json *docs,
                                 struct bulk *k)
 {
@@ -189,7 +183,7 @@ static enum status prepare_rows(struct request *rq, struct db *db, const struct 
         st = rq_edit_prepare(rq, db, &ed, &ops[nops]);
         if (st == ST_OK)
             *r = (struct bulk_row){.op = &ops[nops++]};
-        else if (!rights_error_is_row(st) && !is_bad_design(&rq->err))
+        else if (!rights_error_is_row(st))
             return st;
         else
             refused_row(rq, r, doc, st);

@@ -157,10 +157,6 @@ static void release_db(void *db)
 
 enum status rq_db(struct request *rq, struct db **out)
 {
-    struct err e;
-
-    if (db_name_check(rq_arg(rq, "db"), &e) != ST_OK) /* only who creates one is told why */
-        return err_set(&rq->err, ST_NOT_FOUND, "Database does not exist.");
     TRY(stores_db(rq->svc->stores, rq_arg(rq, "db"), out, &rq->err));
     arena_defer(rq->arena, release_db, *out);
     return ST_OK;

@@ -40,9 +40,9 @@ static bool is_of(const struct json *v, unsigned types)
 
 static enum status bad(const char *outer, struct slice inner, const char *say, struct err *e)
 {
-    return err_word(e, ST_BAD_REQUEST, "invalid_design_doc", "`%s%s%.*s` field must have %s type",
-                    outer, inner.n != 0 ? "." : "", (int)(inner.n < 120 ? inner.n : 120),
-                    inner.n != 0 ? inner.p : "", say);
+    return err_set(e, ST_BAD_DDOC, "`%s%s%.*s` field must have %s type", outer,
+                   inner.n != 0 ? "." : "", (int)(inner.n < 120 ? inner.n : 120),
+                   inner.n != 0 ? inner.p : "", say);
 }
 
 static enum status check(const struct json *doc, const struct field *f, struct err *e)
@@ -68,15 +68,13 @@ static enum status check_view(const struct json *view, bool query, struct err *e
     int n = (int)(view->key.n < 120 ? view->key.n : 120);
 
     if (map == NULL)
-        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
-                        "View `%.*s` must contain map function", n, view->key.p);
+        return err_set(e, ST_BAD_DDOC, "View `%.*s` must contain map function", n, view->key.p);
     if (!is_of(map, query ? OBJECT : STRING))
-        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
-                        "`views.%.*s.map` field must have %s type", n, view->key.p,
-                        query ? "object" : "string");
+        return err_set(e, ST_BAD_DDOC, "`views.%.*s.map` field must have %s type", n, view->key.p,
+                       query ? "object" : "string");
     if (reduce != NULL && !is_of(reduce, STRING))
-        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
-                        "`views.%.*s.reduce` field must have string type", n, view->key.p);
+        return err_set(e, ST_BAD_DDOC, "`views.%.*s.reduce` field must have string type", n,
+                       view->key.p);
     return ST_OK;
 }
 

@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "json/json.h"
 
-/* ST_BAD_REQUEST invalid_design_doc, in CouchDB's words: a member has another type than the one it
+/* ST_BAD_DDOC, in CouchDB's words: a member has another type than the one it
  * must have, or a view has no map. */
 enum status ddoc_fields_check(const struct json *doc, struct err *e) MUST_CHECK;
 #endif

@@ -303,11 +303,10 @@ static enum status check_options(const struct commit_op *op, const struct json *
     if (partitioned == NULL)
         return ST_OK;
     if (!json_bool(partitioned, &yes))
-        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
-                        "`options.partitioned` field must have boolean type");
+        return err_set(e, ST_BAD_DDOC, "`options.partitioned` field must have boolean type");
     if (yes && !db_partitioned(op->db))
-        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
-                        "partitioned option cannot be true in a non-partitioned database.");
+        return err_set(e, ST_BAD_DDOC,
+                       "partitioned option cannot be true in a non-partitioned database.");
     return ST_OK;
 }
 
@@ -327,11 +326,9 @@ static enum status check_ddoc(const struct commit_op *op, struct arena *a, struc
     if (sel == NULL || !is_query(doc))
         return ST_OK;
     if (sel->type != JSON_OBJECT)
-        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc",
-                        "`validate_doc_update` must be a selector");
+        return err_set(e, ST_BAD_DDOC, "`validate_doc_update` must be a selector");
     if (selector_compile(a, sel, &compiled, &why) != ST_OK)
-        return err_word(e, ST_BAD_REQUEST, "invalid_design_doc", "`validate_doc_update`: %.250s",
-                        why.reason);
+        return err_set(e, ST_BAD_DDOC, "`validate_doc_update`: %.250s", why.reason);
     return ST_OK;
 }
 
