@@ -7,7 +7,6 @@
  * body is kept. All but the two jobs runs on libmicrohttpd's pool threads.
  */
 #include <microhttpd.h>
-#include <stddef.h>
 
 #include "base/metrics.h"
 #include "base/multipart.h"
@@ -230,7 +229,7 @@ static void read_on(struct exchange *x)
 
 static void piece_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
     enum status st = body_to_sink(x);
 
     if (st != ST_OK) {
@@ -245,7 +244,7 @@ static void piece_job(struct job *j)
  * others. The worker also gets the memory for the next piece. */
 static void turn_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
 
     buf_ready(&x->body, BODY_PIECE);
     x->turn_at = x->body.n + BODY_PIECE;

@@ -8,7 +8,6 @@
  * Threads: direct_send and the job on workers; the loop on the thread "sender".
  */
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -103,7 +102,7 @@ static void go_on(struct exchange *x)
 
 static void send_job(struct job *j)
 {
-    go_on((struct exchange *)(void *)((char *)j - offsetof(struct exchange, job)));
+    go_on(exchange_of(j));
 }
 
 void direct_send(struct exchange *x)

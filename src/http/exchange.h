@@ -19,6 +19,7 @@
 #define HTTP_EXCHANGE_H
 #include <microhttpd.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "base/limits.h"
 #include "base/mutex.h"
@@ -79,6 +80,11 @@ struct exchange {
         bool peer_gone;    /* the client closed while nothing was sent */
     } wait;
 };
+
+static inline struct exchange *exchange_of(struct job *j)
+{
+    return (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+}
 
 struct http {
     struct MHD_Daemon *daemon;

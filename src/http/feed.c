@@ -257,7 +257,7 @@ void feed_over(struct exchange *x, enum feed_state how)
 
 static void produce_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
     bool waited = x->next == STREAM_WAIT;
     struct err e;
     enum status st;

@@ -145,7 +145,7 @@ static void step(struct exchange *x, handler_fn handler);
 
 static void next_step_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
     handler_fn next = x->rq.next;
 
     x->rq.next = NULL;
@@ -186,7 +186,7 @@ static void step(struct exchange *x, handler_fn handler)
 
 static void handler_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
 
     step(x, x->rq.route->handler);
 }
@@ -224,7 +224,7 @@ static enum status too_many_hashes(struct request *rq)
 
 static void work_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
 
     x->rq.work(&x->rq);
     atomic_fetch_sub(&x->http->hashing, 1);
@@ -314,7 +314,7 @@ static void handle(struct exchange *x)
 
 void exchange_body_done(struct job *j)
 {
-    handle((struct exchange *)(void *)((char *)j - offsetof(struct exchange, job)));
+    handle(exchange_of(j));
 }
 
 /* WRITE PATH 2/8: method and path to a handler, and the right it needs. st: how authentication
@@ -352,14 +352,14 @@ static void dispatch(struct exchange *x, enum status st)
 /* The hash is in the cache now, or the request has failed. */
 static void after_hash_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
 
     dispatch(x, x->auth_st);
 }
 
 static void hash_job(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
 
     x->auth_st = authenticate(&x->rq, true);
     atomic_fetch_sub(&x->http->hashing, 1);
@@ -369,7 +369,7 @@ static void hash_job(struct job *j)
 
 void exchange_run(struct job *j)
 {
-    struct exchange *x = (struct exchange *)(void *)((char *)j - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(j);
     enum status st;
 
     reply_init(&x->rp, x->rq.arena);

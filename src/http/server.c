@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,7 +62,7 @@ static void free_exchange(struct exchange *x)
 
 static void free_job(struct job *j)
 {
-    free_exchange((struct exchange *)(void *)((char *)j - offsetof(struct exchange, job)));
+    free_exchange(exchange_of(j));
 }
 
 static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
