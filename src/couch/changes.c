@@ -327,15 +327,11 @@ static enum status leaf_passes(struct changes *c, const struct seqrow *row, cons
                                bool *pass, struct err *e)
 {
     struct seqrow leaf = *row;
-    struct doc_again again;
     struct doc_body body;
-    enum status st = n->has_body ? doc_load_body(c->db, &n->ptr, c->arena, &body, e) : ST_NOT_FOUND;
+    enum status st = ST_NOT_FOUND;
 
-    if (st == ST_NOT_FOUND && n->has_body) {
-        st = doc_load_again(c->db, row->docid, &n->rev, true, c->arena, &again, e);
-        if (st == ST_OK)
-            body = again.body;
-    }
+    if (n->has_body)
+        st = doc_load_rev(c->db, row->docid, n, c->arena, &body, e);
     if (st == ST_NOT_FOUND) /* replaced since the snapshot: then the document is in a later row */
         return ST_OK;
     TRY(st);

@@ -88,6 +88,19 @@ enum status doc_load_again(struct db *db, struct slice id, const struct rev *wan
     return st;
 }
 
+enum status doc_load_rev(struct db *db, struct slice id, const struct revnode *n, struct arena *a,
+                         struct doc_body *out, struct err *e)
+{
+    struct doc_again again;
+    enum status st = doc_load_body(db, &n->ptr, a, out, e);
+
+    if (st != ST_NOT_FOUND)
+        return st;
+    TRY(doc_load_again(db, id, &n->rev, true, a, &again, e));
+    *out = again.body;
+    return ST_OK;
+}
+
 /* NOLINTNEXTLINE(readability-function-size): the contract's parameters */
 enum status doc_winner(struct db *db, struct slice id, struct arena *a, struct docinfo *info,
                        struct doc_body *body, struct err *e)
@@ -158,20 +171,12 @@ enum status doc_find(struct db *db, struct slice id, struct slice rev, struct ar
 enum status doc_att(struct db *db, struct slice id, struct slice rev, struct slice name,
                     struct arena *a, struct att *out, struct rev *at_rev, struct err *e)
 {
-    struct doc_again again;
-    enum status st;
     struct docinfo info;
     struct doc_body body = {0};
     int node, at;
 
     TRY(doc_find(db, id, rev, a, &info, &node, e));
-    st = doc_load_body(db, &info.tree.nodes[node].ptr, a, &body, e);
-    if (st == ST_NOT_FOUND) {
-        TRY(doc_load_again(db, id, &info.tree.nodes[node].rev, true, a, &again, e));
-        body = again.body;
-    } else {
-        TRY(st);
-    }
+    TRY(doc_load_rev(db, id, &info.tree.nodes[node], a, &body, e));
     at = doc_atts_find(&body, name);
     if (at < 0 || body.atts == NULL)
         return not_found(e, "Document is missing attachment");

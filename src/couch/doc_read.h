@@ -35,6 +35,9 @@ struct doc_again {
 };
 enum status doc_load_again(struct db *db, struct slice id, const struct rev *want, bool exact,
                            struct arena *a, struct doc_again *out, struct err *e) MUST_CHECK;
+/* The body of a revision of document `id`, wherever compaction took it. ST_NOT_FOUND: it is gone. */
+enum status doc_load_rev(struct db *db, struct slice id, const struct revnode *n, struct arena *a,
+                         struct doc_body *out, struct err *e) MUST_CHECK;
 /* The document's row and its winner's body as they are now, wherever compaction has taken it.
  * ST_NOT_FOUND only when the document was never there; a tombstone is loaded like any other. */
 enum status doc_winner(struct db *db, struct slice id, struct arena *a, struct docinfo *info,

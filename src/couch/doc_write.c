@@ -129,18 +129,10 @@ static enum status choose_rev(struct edit *w, struct err *e)
 static enum status load_source(struct edit *w, int node, struct err *e)
 {
     const struct revnode *n = &w->info.tree.nodes[node];
-    struct doc_again again;
-    enum status st;
 
     if (!n->has_body)
         return ST_OK;
-    st = doc_load_body(w->db, &n->ptr, w->a, &w->source, e);
-    if (st == ST_NOT_FOUND) {
-        TRY(doc_load_again(w->db, w->id, &n->rev, true, w->a, &again, e));
-        w->source = again.body;
-    } else {
-        TRY(st);
-    }
+    TRY(doc_load_rev(w->db, w->id, n, w->a, &w->source, e));
     w->has_source = true;
     return ST_OK;
 }

@@ -219,7 +219,6 @@ static enum status load_old(const struct commit_op *op, struct arena *a, const s
 {
     struct docinfo info;
     struct doc_body body;
-    struct doc_again again;
     enum status st = doc_info(op->db, NULL, op->docid, a, &info, e);
     const struct revnode *n;
     int at;
@@ -233,13 +232,9 @@ static enum status load_old(const struct commit_op *op, struct arena *a, const s
     if (at < 0 || *known)
         return ST_OK;
     n = &info.tree.nodes[at];
-    st = doc_load_body(op->db, &n->ptr, a, &body, e);
-    if (st == ST_NOT_FOUND) { /* moved by compaction meanwhile */
-        st = doc_load_again(op->db, op->docid, &n->rev, true, a, &again, e);
-        if (st == ST_NOT_FOUND)
-            return ST_OK;
-        body = again.body;
-    }
+    st = doc_load_rev(op->db, op->docid, n, a, &body, e);
+    if (st == ST_NOT_FOUND)
+        return ST_OK;
     TRY(st);
     return parse_doc(op, &(struct version){&n->rev, false, &body}, a, old, e);
 }
