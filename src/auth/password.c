@@ -33,15 +33,6 @@ void password_make(struct password *p, struct slice text, struct slice salt, uns
     (void)pbkdf2(p->prf, text, salt, p->iterations, p->key, p->key_len);
 }
 
-static struct slice cut_comma(struct slice *rest)
-{
-    const char *at = rest->n != 0 ? memchr(rest->p, ',', rest->n) : NULL;
-    struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
-
-    *rest = at != NULL ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(NULL, 0);
-    return head;
-}
-
 static bool set_key(struct password *p, struct slice hex)
 {
     p->key_len = hex.n / 2;
@@ -51,7 +42,7 @@ static bool set_key(struct password *p, struct slice hex)
 /* "<dk hex>,<salt>[,<iterations>]" behind the prefix that names the function. */
 static bool read_hash(struct password *p, struct slice rest)
 {
-    struct slice dk = cut_comma(&rest), salt = cut_comma(&rest);
+    struct slice dk = slice_cut(&rest, ','), salt = slice_cut(&rest, ',');
     uint64_t iterations = 1;
 
     if (p->simple ? rest.p != NULL || dk.n != 40 : !parse_u64(rest, &iterations))

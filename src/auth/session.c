@@ -89,11 +89,8 @@ bool session_valid(const struct session *s, struct slice secret, struct slice sa
 struct slice session_cookie(struct slice header)
 {
     while (header.n != 0) {
-        const char *semi = memchr(header.p, ';', header.n);
-        size_t n = semi != NULL ? (size_t)(semi - header.p) : header.n;
-        struct slice c = slice_trim(slice_of(header.p, n));
+        struct slice c = slice_trim(slice_cut(&header, ';'));
 
-        header = semi != NULL ? slice_of(semi + 1, header.n - n - 1) : slice_of(NULL, 0);
         if (!slice_starts(c, SLICE_LIT("AuthSession=")))
             continue;
         c = slice_of(c.p + 12, c.n - 12);

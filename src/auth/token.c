@@ -27,15 +27,6 @@ static enum status refused(struct err *e, const char *why)
     return err_set(e, ST_UNAUTHORIZED, "%s", why);
 }
 
-static struct slice cut_dot(struct slice *rest)
-{
-    const char *at = rest->n != 0 ? memchr(rest->p, '.', rest->n) : NULL;
-    struct slice head = {rest->p, at != NULL ? (size_t)(at - rest->p) : rest->n};
-
-    *rest = at != NULL ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(NULL, 0);
-    return head;
-}
-
 static bool decode(struct arena *a, struct slice in, struct slice *out)
 {
     char *p = arena_alloc(a, in.n + 4);
@@ -91,7 +82,7 @@ static bool signed_by(size_t alg, const struct auth_jwt_key *key, struct slice d
 static enum status check_signature(const struct auth_options *opt, struct slice token,
                                    struct arena *a, const struct json **claims, struct err *e)
 {
-    struct slice rest = token, head = cut_dot(&rest), body = cut_dot(&rest), sig, alg;
+    struct slice rest = token, head = slice_cut(&rest, '.'), body = slice_cut(&rest, '.'), sig, alg;
     struct slice data = slice_of(token.p, head.n + 1 + body.n);
     const struct auth_jwt_key *key;
     const struct json *header;
@@ -166,11 +157,8 @@ static void split_roles(struct slice text, struct arena *arena, struct auth_user
     size_t n = 0;
 
     while (text.n != 0) {
-        const char *comma = memchr(text.p, ',', text.n);
-        size_t len = comma != NULL ? (size_t)(comma - text.p) : text.n;
-        struct slice role = slice_trim(slice_of(text.p, len));
+        struct slice role = slice_trim(slice_cut(&text, ','));
 
-        text = comma != NULL ? slice_of(comma + 1, text.n - len - 1) : slice_of(NULL, 0);
         if (role.n != 0)
             list[n++] = role;
     }

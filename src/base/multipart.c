@@ -307,15 +307,12 @@ enum status multipart_finish(const struct multipart *m, struct err *e)
 struct slice multipart_header(struct slice head, const char *name)
 {
     while (head.n != 0) {
-        const char *nl = memchr(head.p, '\n', head.n);
-        size_t n = nl != NULL ? (size_t)(nl - head.p) : head.n;
-        const char *colon = n != 0 ? memchr(head.p, ':', n) : NULL;
-        size_t end = n != 0 && head.p[n - 1] == '\r' ? n - 1 : n;
+        struct slice value = slice_cut(&head, '\n'), key;
 
-        if (colon != NULL && slice_ieq(slice_of(head.p, (size_t)(colon - head.p)), slice_str(name)))
-            return slice_trim(slice_of(colon + 1, (size_t)(head.p + end - colon - 1)));
-        n += nl != NULL ? 1 : 0;
-        head = slice_of(head.p + n, head.n - n);
+        value.n -= value.n != 0 && value.p[value.n - 1] == '\r';
+        key = slice_cut(&value, ':');
+        if (value.p != NULL && slice_ieq(key, slice_str(name)))
+            return slice_trim(value);
     }
     return slice_of(NULL, 0);
 }

@@ -35,7 +35,7 @@ struct doc_again {
 };
 enum status doc_load_again(struct db *db, struct slice id, const struct rev *want, bool exact,
                            struct arena *a, struct doc_again *out, struct err *e) MUST_CHECK;
-/* The body of a revision of document `id`, wherever compaction took it. ST_NOT_FOUND: it is gone. */
+/* The body of a revision of document `id`, wherever compaction took it. ST_NOT_FOUND: gone. */
 enum status doc_load_rev(struct db *db, struct slice id, const struct revnode *n, struct arena *a,
                          struct doc_body *out, struct err *e) MUST_CHECK;
 /* The document's row and its winner's body as they are now, wherever compaction has taken it.

@@ -122,10 +122,8 @@ static uint64_t proc_field(struct slice text, const char *name)
     uint64_t n = 0;
 
     while (text.n != 0) {
-        const char *nl = memchr(text.p, '\n', text.n);
-        struct slice line = {text.p, nl != NULL ? (size_t)(nl - text.p) : text.n};
+        struct slice line = slice_cut(&text, '\n');
 
-        text = nl != NULL ? slice_of(nl + 1, text.n - line.n - 1) : slice_of(NULL, 0);
         if (!slice_starts(line, key) || line.n <= key.n || line.p[key.n] != ':')
             continue;
         for (size_t i = key.n + 1; i < line.n; i++)
@@ -261,13 +259,8 @@ enum status h_node_stats(struct request *rq, struct reply *rp)
     struct slice path = rq_arg(rq, "att");
 
     TRY(rq_node(rq));
-    while (path.n != 0 && v != NULL) {
-        const char *slash = memchr(path.p, '/', path.n);
-        size_t n = slash != NULL ? (size_t)(slash - path.p) : path.n;
-
-        v = json_get_s(v, slice_of(path.p, n));
-        path = slash != NULL ? slice_of(slash + 1, path.n - n - 1) : slice_of(NULL, 0);
-    }
+    while (path.n != 0 && v != NULL)
+        v = json_get_s(v, slice_cut(&path, '/'));
     if (v == NULL)
         return err_set(&rq->err, ST_NOT_FOUND, "missing");
     reply_json(rp, 200, v);
@@ -375,8 +368,7 @@ static enum status check_states(struct request *rq)
     struct slice rest = param != NULL ? *param : SLICE_LIT("");
 
     while (rest.n != 0) {
-        const char *comma = memchr(rest.p, ',', rest.n);
-        struct slice name = slice_of(rest.p, comma != NULL ? (size_t)(comma - rest.p) : rest.n);
+        struct slice name = slice_cut(&rest, ',');
         bool found = name.n == 0;
 
         for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -384,7 +376,6 @@ static enum status check_states(struct request *rq)
         if (!found)
             return err_word(&rq->err, ST_BAD_REQUEST, "query_parse_error", "Unknown state: %.*s",
                             (int)(name.n < 100 ? name.n : 100), name.p);
-        rest = comma != NULL ? slice_of(comma + 1, rest.n - name.n - 1) : SLICE_LIT("");
     }
     return ST_OK;
 }

@@ -33,17 +33,12 @@ static bool parse_all(struct slice v, struct asked out[RANGES_MAX], uint32_t *n)
     if (v.n < 6 || !slice_ieq(slice_of(v.p, 6), SLICE_LIT("bytes=")))
         return false;
     v = slice_of(v.p + 6, v.n - 6);
-    for (;;) {
-        const char *comma = v.n != 0 ? memchr(v.p, ',', v.n) : NULL;
-        size_t len = comma != NULL ? (size_t)(comma - v.p) : v.n;
-
-        if (!parse_one(slice_of(v.p, len), *n < RANGES_MAX ? &out[*n] : &extra))
+    do {
+        if (!parse_one(slice_cut(&v, ','), *n < RANGES_MAX ? &out[*n] : &extra))
             return false;
         ++*n;
-        if (comma == NULL)
-            return true;
-        v = slice_of(comma + 1, v.n - len - 1);
-    }
+    } while (v.p != NULL);
+    return true;
 }
 
 static enum ranges resolve(const struct asked *r, uint64_t len, struct range *out)

@@ -76,11 +76,8 @@ bool rq_none_match(const struct request *rq, struct slice tag)
     struct slice rest = rq_header(rq, "If-None-Match");
 
     while (rest.n != 0) {
-        const char *comma = memchr(rest.p, ',', rest.n);
-        size_t n = comma != NULL ? (size_t)(comma - rest.p) : rest.n;
-        struct slice v = slice_trim(slice_of(rest.p, n));
+        struct slice v = slice_trim(slice_cut(&rest, ','));
 
-        rest = comma != NULL ? slice_of(comma + 1, rest.n - n - 1) : slice_of(NULL, 0);
         if (slice_eq(v, SLICE_LIT("*")))
             return true;
         if (slice_starts(v, SLICE_LIT("W/")))
