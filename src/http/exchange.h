@@ -1,6 +1,6 @@
 /* http/exchange.h: one request on its way through the server: what server.c (requests), body.c
- * (their bodies), send.c (answers), runner.c (the worker side), feed.c (streams) and conns.c (slow
- * clients) share.
+ * (their bodies), send.c (answers), runner.c (the worker side), feed.c (streams), direct.c (their
+ * later pieces) and conns.c (slow clients) share.
  *
  * States and who moves them on:
  *   NEW      request line seen                    -> READING, or (early) RUNNING
@@ -11,7 +11,8 @@
  *   RUNNING  a worker has it                       -> READY   (runner.c, then resumed), or back to
  *            READING with a piece of the body written, or ADMITTED, or DRAINING
  *   READY    pool thread queues the answer         -> SENDING
- *   SENDING  pool thread sends; a stream's pieces are made by workers meanwhile
+ *   SENDING  pool thread sends; a stream's pieces are made by workers meanwhile, who also write
+ *            them to the socket while the connection is suspended (direct.c)
  * The exchange is freed by libmicrohttpd's completion callback, which never runs while the
  * connection is suspended: so a worker that has it need not fear for it.
  */

@@ -3,7 +3,7 @@
  * Threads: libmicrohttpd's pool reads requests and sends answers and never touches a disk; a
  * request whose body is complete is suspended and handed to a worker; a worker that needs the
  * committer hands the request over and goes on with other work. Streams (large answers, feeds) are
- * suspended while nobody produces for them.
+ * suspended from their second piece on: workers write to the socket, while there is something.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
